@@ -1,0 +1,1 @@
+"""Identity: SPIFFE ids, certificates, keys, bundles, rotation."""

@@ -1,0 +1,1 @@
+"""Streams and addresses: sockets, memory pairs, TLS over either, names and time."""

@@ -1,0 +1,126 @@
+"""Listeners and filter chains: what to accept, and what it is. Pure values.
+
+Names follow Istio: ``virtualInbound`` (15006), ``virtualOutbound`` (15001),
+``0.0.0.0_9080`` for an outbound port, ``0.0.0.0_8080`` for a gateway's.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from meshd.snapshot.common import Direction
+from meshd.snapshot.policy import FilterSpec
+
+
+@attrs.frozen
+class FilterChainMatch:
+    """When a chain is chosen. Empty fields match everything.
+
+    Order of specificity is Envoy's: destination port, server name (exact, then
+    longest ``*.suffix``), transport protocol, application protocols.
+    """
+
+    destination_port: int = 0
+    """Inbound: the application's port. 0: any."""
+    server_names: tuple[str, ...] = ()
+    transport_protocol: str = ""
+    """``tls``, ``raw_buffer`` or "" (either)."""
+    application_protocols: tuple[str, ...] = ()
+    """TLS: what the client offers by ALPN. Plain: ``http/1.1``, ``h2c`` as sniffed."""
+
+
+@attrs.frozen
+class DownstreamTls:
+    """How to terminate TLS.
+
+    ``certificate`` names a secret: ``default`` is the workload's own, anything
+    else a gateway credential (``kubernetes://name`` of Istio). ``validation``
+    names the roots a client certificate must chain to: ``ROOTCA`` is the mesh's
+    bundle, "" asks for no client certificate.
+    """
+
+    certificate: str = "default"
+    validation: str = "ROOTCA"
+    require_client_certificate: bool = True
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    minimum_version: str = "TLSv1_2"
+    maximum_version: str = "TLSv1_3"
+    cipher_suites: tuple[str, ...] = ()
+    trust_domains: tuple[str, ...] = ()
+    """Mesh mTLS: the trust domains whose SPIFFE ids are let in."""
+    subject_alt_names: tuple[str, ...] = ()
+    """MUTUAL at a gateway: acceptable SANs, empty for any that chains."""
+
+
+@attrs.frozen
+class HttpManager:
+    """What is done with HTTP on a chain (Envoy's HTTP connection manager).
+
+    ``route_table`` names a ``RouteTable``. An outbound explicit proxy has ""
+    there and ``route_by_port``: the authority's port picks the table of that
+    name (``9080``); without a port, ``80`` if there is one, else the only table
+    that knows the host. ``virtual_host`` pins one virtual host whatever Host
+    says (``--bind SERVICE:PORT=ADDR``).
+    """
+
+    route_table: str = ""
+    route_by_port: bool = False
+    virtual_host: str = ""
+    filters: tuple[FilterSpec, ...] = ()
+    use_remote_address: bool = False
+    """A gateway: append the peer to x-forwarded-for, set x-forwarded-proto, believe no identity header."""
+    trusted_hops: int = 0
+    forward_client_cert: str = "append_forward"
+    """x-forwarded-client-cert: ``append_forward`` (inbound), ``sanitize_set`` (gateway), ``sanitize``, ``always_forward``."""
+    path_normalization: str = "BASE"
+    """``NONE``, ``BASE``, ``MERGE_SLASHES`` or ``DECODE_AND_MERGE_SLASHES``."""
+    idle_timeout: float = 3600.0
+    stream_idle_timeout: float = 0.0
+    """Seconds without a byte either way on one exchange; 0 is off (Istio)."""
+    request_headers_timeout: float = 0.0
+    """0 takes the proxy's own limit."""
+    accept_http_10: bool = False
+    upgrades: tuple[str, ...] = ("websocket",)
+
+
+@attrs.frozen
+class TcpProxy:
+    """Opaque bytes to a cluster (weights as in routes)."""
+
+    clusters: tuple[tuple[str, int], ...]
+    idle_timeout: float = 3600.0
+
+
+@attrs.frozen
+class FilterChain:
+    """One way of treating a connection: TLS or not, then HTTP or TCP (exactly one of the two)."""
+
+    name: str
+    match: FilterChainMatch = FilterChainMatch()
+    tls: DownstreamTls | None = None
+    filters: tuple[FilterSpec, ...] = ()
+    """Connection filters (TCP authorization)."""
+    http: HttpManager | None = None
+    tcp: TcpProxy | None = None
+
+
+@attrs.frozen
+class Listener:
+    """An address and what to do with its connections.
+
+    ``port`` is the mesh's port (15006, 15001, 9080, a gateway server's port);
+    where it is really bound is the process's business (``proxy.bindings``).
+    ``bound`` False: only reached by transparent capture through ``virtualOutbound``.
+    """
+
+    name: str
+    port: int
+    direction: Direction
+    chains: tuple[FilterChain, ...]
+    host: str = ""
+    bound: bool = True
+    detection_timeout: float = 0.0
+    """Seconds to wait for the first bytes when they decide the chain; then the chain without
+    conditions is taken. 0 (Istio): the proxy's own bound."""
+    default_destination_port: int = 0
+    """Inbound without capture: the application's port a connection is taken to be for."""
