@@ -1,0 +1,1 @@
+"""Side-by-side measurements of meshd and its peers; see README.md here."""
