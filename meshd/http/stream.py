@@ -16,6 +16,7 @@ reset and the connection lives.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from meshd.http.head import Headers, RequestHead, ResponseHead
@@ -56,6 +57,9 @@ class ServerStream(Protocol):
     """Body bytes of the request so far."""
     bytes_sent: int
     """Body bytes of the response so far."""
+    on_abort: Callable[[Exception], None] | None
+    """Called once when the client has gone (connection hung up, stream reset)
+    while nobody waits on this stream: the handler's cue to give up. Set by the handler."""
 
     async def send_informational(self, head: ResponseHead) -> None:
         """Send a 1xx (100, 103). Dropped for HTTP/1.0 clients."""
@@ -122,9 +126,12 @@ class ClientStream(Protocol):
         ...
 
     def finish(self) -> None:
-        """The caller is done. A connection whose exchange is complete and clean
-        becomes free again (HTTP/1.1: both messages ended, keep-alive); otherwise
-        it is closed (HTTP/1.1) or the stream is reset (HTTP/2). Idempotent."""
+        """The caller is done. Idempotent.
+
+        A connection whose exchange is complete and clean becomes free again
+        (HTTP/1.1: both messages ended, keep-alive); otherwise it is closed
+        (HTTP/1.1) or the stream is reset (HTTP/2).
+        """
         ...
 
 

@@ -108,6 +108,8 @@ class Exchange:
     """The response's headers as sent, for the log."""
     fault_injected: bool = False
     """A fault on this route switches its timeout and retries off (Istio)."""
+    reroute: bool = False
+    """Set by a filter of the chain that changed what routes look at: the route is asked for again."""
 
 
 class HeadFilter(Protocol):
@@ -128,7 +130,7 @@ Next = Callable[[Exchange], Awaitable[Response]]
 class Filter(Protocol):
     """Waits: calls ``next`` once, several times, or not at all."""
 
-    async def __call__(self, exchange: Exchange, next: Next) -> Response: ...  # noqa: A002
+    async def __call__(self, exchange: Exchange, next: Next) -> Response: ...
 
 
 @attrs.frozen
