@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import attrs
 
 from meshd.errors import ConfigError
@@ -39,3 +41,15 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def is_ip_literal(host: str) -> bool:
+    """True for an IPv4 or IPv6 address (no brackets; a zone such as ``fe80::1%eth0`` is allowed)."""
+    if ":" not in host and not host.rpartition(".")[2].isdecimal():
+        # Names end in a label that is not all digits (RFC 3696, section 2): the quick way out.
+        return False
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
