@@ -1,0 +1,1 @@
+"""The user's language: Istio, Kubernetes and meshd kinds as frozen values; no behaviour."""

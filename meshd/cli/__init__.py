@@ -1,0 +1,1 @@
+"""The command line: parse flags, call a mode; nothing heavy is imported before it is needed."""

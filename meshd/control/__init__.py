@@ -1,0 +1,1 @@
+"""The control plane: documents in, snapshots out; certificates; who runs what."""

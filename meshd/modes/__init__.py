@@ -1,0 +1,1 @@
+"""Composition roots, the only place of wiring: control, sidecar, gateway, demo."""

@@ -92,8 +92,11 @@ class Connection(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close politely: end of stream, drain a little of what still comes
-        (so that the peer can read our last words), then close. Bounded."""
+        """Close politely. Bounded.
+
+        End of stream, drain a little of what still comes (so that the peer can
+        read our last words), then close.
+        """
         ...
 
 

@@ -1,0 +1,1 @@
+"""The data plane: connections in, routed and guarded, connections out."""

@@ -60,11 +60,11 @@ class RetryPolicy:
 
 @attrs.frozen
 class Rewrite:
-    """Path and host changes on the way up.
+    r"""Path and host changes on the way up.
 
     Exactly one of the path forms, or none: ``prefix`` replaces the matched
     prefix literally, ``full`` the whole path, ``regex`` (RE2 pattern,
-    substitution with ``\\1``) every match; the query is always kept.
+    substitution with ``\1``) every match; the query is always kept.
     """
 
     prefix: str | None = None

@@ -1,0 +1,1 @@
+"""What a proxy tells about its traffic: metrics and access logs."""

@@ -1,0 +1,1 @@
+"""A whole mesh inside a test: one process, memory connections, virtual time."""
