@@ -1,0 +1,1 @@
+"""``networking.istio.io``: how traffic flows."""

@@ -1,0 +1,86 @@
+"""``networking.istio.io`` Gateway: listeners at the edge. Pure values.
+
+Source: Istio's ``networking/v1alpha3/gateway.proto``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+import attrs
+
+from meshd.api.common import Labels, Map
+
+
+@attrs.frozen
+class Port:
+    """A server's port. ``protocol``: HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP or TLS."""
+
+    number: int
+    protocol: str
+    name: str
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"targetPort"})
+
+
+class ServerTLSmode(StrEnum):
+    """``ServerTLSSettings.TLSmode``. Its zero value is PASSTHROUGH."""
+
+    PASSTHROUGH = "PASSTHROUGH"
+    SIMPLE = "SIMPLE"
+    MUTUAL = "MUTUAL"
+    AUTO_PASSTHROUGH = "AUTO_PASSTHROUGH"
+    ISTIO_MUTUAL = "ISTIO_MUTUAL"
+    OPTIONAL_MUTUAL = "OPTIONAL_MUTUAL"
+
+
+class TLSProtocol(StrEnum):
+    """``ServerTLSSettings.TLSProtocol``; TLS_AUTO is 1.2 as the least, 1.3 as the most."""
+
+    TLS_AUTO = "TLS_AUTO"
+    TLSV1_0 = "TLSV1_0"
+    TLSV1_1 = "TLSV1_1"
+    TLSV1_2 = "TLSV1_2"
+    TLSV1_3 = "TLSV1_3"
+
+
+@attrs.frozen
+class ServerTLSSettings:
+    """How a gateway's server speaks TLS."""
+
+    httpsRedirect: bool = False
+    mode: ServerTLSmode = ServerTLSmode.PASSTHROUGH
+    serverCertificate: str = ""
+    privateKey: str = ""
+    caCertificates: str = ""
+    credentialName: str = ""
+    caCertCredentialName: str = ""
+    subjectAltNames: tuple[str, ...] = ()
+    minProtocolVersion: TLSProtocol = TLSProtocol.TLS_AUTO
+    maxProtocolVersion: TLSProtocol = TLSProtocol.TLS_AUTO
+    cipherSuites: tuple[str, ...] = ()
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"credentialNames", "tlsCertificates", "insecureSkipVerify"})
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"caCrl", "verifyCertificateSpki", "verifyCertificateHash"})
+
+
+@attrs.frozen
+class Server:
+    """One listener's share: hosts on a port."""
+
+    port: Port
+    hosts: tuple[str, ...]
+    bind: str = ""
+    tls: ServerTLSSettings | None = None
+    name: str = ""
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"defaultEndpoint"})
+
+
+@attrs.frozen
+class Gateway:
+    """Servers of the gateway workloads that have the labels of ``selector``."""
+
+    servers: tuple[Server, ...] = ()
+    selector: Labels = Map()

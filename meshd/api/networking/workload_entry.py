@@ -1,0 +1,23 @@
+"""``networking.istio.io`` WorkloadEntry: one workload's address. Pure values.
+
+Source: Istio's ``networking/v1alpha3/workload_entry.proto``.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from meshd.api.common import Labels, Map
+
+
+@attrs.frozen
+class WorkloadEntry:
+    """An endpoint. ``ports`` maps port names to numbers; a ``weight`` of 0 is 1."""
+
+    address: str = ""
+    ports: Map[str, int] = Map()
+    labels: Labels = Map()
+    network: str = ""
+    locality: str = ""
+    weight: int = 0
+    serviceAccount: str = ""
