@@ -1,0 +1,87 @@
+"""The command ``meshd``: its sub-commands, and how any of them ends.
+
+Exit codes: 0 ok; 1 failed while running; 2 usage; 65 unusable configuration;
+69 control plane unreachable; 78 cannot start as configured. Whatever a user can
+cause is one clear line on stderr; a traceback is a bug of meshd.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from meshd import __version__
+from meshd.cli import control, demo, gateway, proxy_status, sidecar, token, version
+from meshd.errors import ConfigError, MeshdError, StartError
+
+UNUSABLE_CONFIGURATION = 65
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="meshd",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={
+        "auto_envvar_prefix": "MESHD",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "show_default": True,
+    },
+)
+
+
+def print_version(wanted: bool) -> None:
+    """``meshd --version``."""
+    if wanted:
+        print(f"meshd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def meshd(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.", show_default=False),
+    ] = False,
+) -> None:
+    """A service mesh in one program: Istio's ideas and configuration, without Kubernetes.
+
+    Every flag can be given as an environment variable: MESHD_<COMMAND>_<FLAG>.
+    """
+
+
+app.command("control")(control.control)
+app.command("sidecar")(sidecar.sidecar)
+app.command("gateway")(gateway.gateway)
+app.command("demo")(demo.demo)
+app.add_typer(token.app, name="token")
+app.command("proxy-status")(proxy_status.proxy_status)
+app.command("version")(version.version)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the right code."""
+    try:
+        app(prog_name="meshd")
+    except MeshdError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has enough (`meshd ... | head`); the interpreter must not complain while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def fail(error: MeshdError) -> NoReturn:
+    """Say what is wrong in one line and exit."""
+    print(f"meshd: {error}", file=sys.stderr)
+    if isinstance(error, StartError):
+        sys.exit(error.exit_code)
+    sys.exit(UNUSABLE_CONFIGURATION if isinstance(error, ConfigError) else 1)

@@ -1,0 +1,1 @@
+"""Bookinfo on a mesh of its own, in one command."""
