@@ -123,7 +123,7 @@ class Delegate:
 
 @attrs.frozen
 class RegexRewrite:
-    """RE2 pattern and substitution (``\\1``)."""
+    r"""RE2 pattern and substitution (``\1``)."""
 
     match: str = ""
     rewrite: str = ""

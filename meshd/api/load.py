@@ -1,0 +1,248 @@
+"""Text to documents: the whole way from YAML to resources. Pure.
+
+``Loader`` reads a text and gives a ``Loaded`` for each object in it, usable or
+not, in order. A ``kind: List`` is taken apart into its items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from meshd.api.common import DEFAULT_NAMESPACE, Metadata
+from meshd.api.convert import Converter, describe, suggestion
+from meshd.api.document import Document, Key, Origin, Path
+from meshd.api.kinds import CORE, CORE_KINDS, KINDS, NOT_YET, NOT_YET_GROUPS, Kind
+from meshd.api.marks import Marks
+from meshd.api.problem import (
+    KIND_NOT_SUPPORTED,
+    KIND_OF_NO_CONCERN,
+    SYNTAX_ERROR,
+    Level,
+    Problem,
+    error,
+    info,
+    warning,
+)
+from meshd.api.yaml import DEFAULT_LIMITS, Limits, Tree, parse
+
+
+@attrs.frozen
+class Loaded:
+    """One object of a text.
+
+    ``document`` is None when it cannot be used. ``key`` is None when it is not
+    even known which object it would have been. ``named`` is how to speak of
+    it: ``VirtualService default/reviews``, or "".
+    """
+
+    origin: Origin
+    document: Document | None = None
+    key: Key | None = None
+    named: str = ""
+    problems: tuple[Problem, ...] = ()
+    marks: Marks | None = attrs.field(default=None, repr=False, eq=False)
+
+    def origin_of(self, problem: Problem) -> Origin:
+        """Where a problem stands."""
+        if self.marks is None:
+            return self.origin
+        line, column = self.marks.locate(problem.path, value=problem.at_value)
+        return Origin(self.origin.file, line, column)
+
+
+class Loader:
+    """Reads texts. Create one and keep it (see ``Converter``).
+
+    Args:
+        limits: What a text may be at most.
+    """
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self._converter = Converter()
+        self._kinds = {(kind.group, kind.name): kind for kind in KINDS}
+
+    def load(self, source: bytes | str, file: str) -> tuple[Loaded, ...]:
+        """Every object of a text, and every mistake in it, in order.
+
+        Args:
+            source: The text; bytes must be UTF-8.
+            file: What to call it in origins.
+        """
+        parsed = parse(source, self.limits)
+        found = [loaded for tree in parsed.trees for loaded in self._objects(tree, file)]
+        for mistake in parsed.mistakes:
+            problem = Problem(SYNTAX_ERROR, Level.ERROR, (), str(mistake))
+            found.append(Loaded(Origin(file, mistake.line, mistake.column), problems=(problem,)))
+        return tuple(sorted(found, key=lambda loaded: (loaded.origin.line, loaded.origin.column)))
+
+    def _objects(self, tree: Tree, file: str) -> Iterator[Loaded]:
+        value = tree.value
+        if isinstance(value, dict) and _is_list(value):
+            for index, item in enumerate(value["items"]):
+                line, column = tree.marks.locate(("items", index), value=True)
+                inner = Marks(_descend(tree.marks, index))
+                yield self._object(item, inner, Origin(file, line, column))
+            return
+        yield self._object(value, tree.marks, Origin(file, *tree.place))
+
+    def _object(self, value: Any, marks: Marks, origin: Origin) -> Loaded:
+        def refused(*problems: Problem, named: str = "") -> Loaded:
+            return Loaded(origin, named=named, problems=problems, marks=marks)
+
+        if not isinstance(value, dict):
+            return refused(error((), f"expected an object with apiVersion and kind, found {describe(value)}"))
+        missing = [
+            error((), f'the field "{name}" is missing', at_value=False)
+            for name in ("apiVersion", "kind")
+            if not value.get(name)
+        ]
+        if missing:
+            return refused(*missing)
+        api_version, kind_name = value["apiVersion"], value["kind"]
+        for name in ("apiVersion", "kind"):
+            if not isinstance(value[name], str):
+                return refused(error((name,), f"expected text, found {describe(value[name])}"))
+        group, _, version = api_version.rpartition("/")
+        kind = self._kinds.get((group, kind_name))
+        if kind is None:
+            return refused(self._about_kind(group, version, kind_name), named=_named(kind_name, value))
+        if version not in kind.versions:
+            known = ", ".join(f"{kind.group}/{each}" if kind.group else each for each in kind.versions)
+            problem = error(("apiVersion",), f"{kind_name} has no version {version}; known: {known}")
+            return refused(problem, named=_named(kind_name, value))
+        return self._known(kind, api_version, value, marks, origin)
+
+    def _known(self, kind: Kind, api_version: str, value: dict[str, Any], marks: Marks, origin: Origin) -> Loaded:
+        problems: list[Problem] = []
+        metadata, found = self._converter.structure(value.get("metadata"), Metadata, ("metadata",))
+        problems += found
+        problems += _about_metadata(metadata)
+        key = _key_of(kind, value)
+        body, path = _body(kind, value)
+        problems += self._about_top(kind, value)
+        resource, found = self._converter.structure(body, kind.resource, path)
+        problems += found
+        document = None
+        if metadata is not None and resource is not None and key is not None and not _any_error(problems):
+            document = Document(
+                kind.name,
+                api_version,
+                key.namespace,
+                key.name,
+                resource,
+                origin,
+                metadata.labels,
+                metadata.annotations,
+                _utc(metadata.creationTimestamp),
+                marks,
+            )
+        named = str(key) if key is not None else _named(kind.name, value)
+        return Loaded(origin, document, key, named, tuple(problems), marks)
+
+    def _about_top(self, kind: Kind, value: dict[str, Any]) -> Iterator[Problem]:
+        """Fields beside ``metadata`` that the resource is not made from."""
+        if not kind.in_spec:
+            return
+        for name in value:
+            if name not in _ENVELOPE and name != "spec":
+                known = {*_ENVELOPE, "spec"}
+                yield error((name,), f"unknown field{suggestion(name, known)}", at_value=False)
+
+    def _about_kind(self, group: str, version: str, name: str) -> Problem:
+        """Why a kind is not one of meshd's."""
+        if (group, name) in NOT_YET or group in NOT_YET_GROUPS:
+            return warning(
+                ("kind",), f"meshd does not support the kind {name} yet: it has no effect", code=KIND_NOT_SUPPORTED
+            )
+        groups = sorted({kind.api_version for kind in KINDS if kind.name == name})
+        if groups and (group.endswith("istio.io") or not group):
+            return error(("apiVersion",), f"{name} does not belong to {group or version}; write {' or '.join(groups)}")
+        ours = {kind.name for kind in KINDS if kind.group == group} | {each for owner, each in NOT_YET if owner == group}
+        if ours and not (group == CORE and name in CORE_KINDS):
+            hint = suggestion(name, ours | (CORE_KINDS if group == CORE else frozenset()))
+            if group != CORE or "did you mean" in hint:
+                return error(("kind",), f"unknown kind {name} in {group or 'v1'}{hint}")
+        return info(("kind",), f"the kind {name} does not concern a mesh: it is skipped", code=KIND_OF_NO_CONCERN)
+
+
+_ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+def _is_list(value: dict[str, Any]) -> bool:
+    kind = value.get("kind")
+    return isinstance(kind, str) and kind.endswith("List") and isinstance(value.get("items"), list)
+
+
+def _descend(marks: Marks, index: int) -> Any:
+    root = marks.root
+    assert not isinstance(root, int)
+    assert isinstance(root[1], dict)
+    items = root[1]["items"]
+    assert not isinstance(items, int)
+    assert isinstance(items[1], list)
+    return items[1][index]
+
+
+def _body(kind: Kind, value: dict[str, Any]) -> tuple[Any, Path]:
+    """The part of a document that becomes the resource."""
+    if kind.in_spec:
+        return value.get("spec"), ("spec",)
+    return {name: each for name, each in value.items() if name not in _ENVELOPE}, ()
+
+
+def _key_of(kind: Kind, value: dict[str, Any]) -> Key | None:
+    """Which object this is, however broken the rest of it may be."""
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        return None
+    name = metadata.get("name")
+    namespace = metadata.get("namespace") or DEFAULT_NAMESPACE
+    if not isinstance(name, str) or not isinstance(namespace, str) or not name:
+        return None
+    return Key(kind.group, kind.name, namespace if kind.namespaced else "", name)
+
+
+def _named(kind: str, value: dict[str, Any]) -> str:
+    metadata = value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str) or not name:
+        return kind
+    assert isinstance(metadata, dict)
+    namespace = metadata.get("namespace")
+    return f"{kind} {namespace if isinstance(namespace, str) and namespace else DEFAULT_NAMESPACE}/{name}"
+
+
+def _about_metadata(metadata: Metadata | None) -> Iterator[Problem]:
+    if metadata is None:
+        return
+    if not metadata.name:
+        generated = "; generateName is not enough: there is nobody to make the name" if metadata.generateName else ""
+        yield error(("metadata",), f'the field "name" is missing{generated}', at_value=False)
+    if metadata.creationTimestamp and not _utc(metadata.creationTimestamp):
+        yield error(
+            ("metadata", "creationTimestamp"),
+            f'"{metadata.creationTimestamp}" is not a time such as 2024-01-31T12:00:00Z',
+        )
+
+
+def _utc(text: str) -> str:
+    """RFC 3339 in UTC, so that texts compare as times do; "" when it is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    if moment.tzinfo is None:
+        return ""
+    try:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except OverflowError:
+        return ""
+
+
+def _any_error(problems: list[Problem]) -> bool:
+    return any(problem.level is Level.ERROR for problem in problems)
