@@ -1,8 +1,9 @@
 """Message heads as values: what filters and routers look at and edit. Pure.
 
 A header block stays the bytes it came as. Looking a header up scans the block;
-edits are collected and applied once, when the head is written. A block that
-came over HTTP/1.1 and leaves over HTTP/1.1 unedited is never taken apart.
+an edit cuts or appends a line, which makes a new block and leaves every copy
+alone. A block that came over HTTP/1.1 and leaves over HTTP/1.1 is never taken
+apart into objects.
 
 One meaning, whatever the protocol. The codecs keep these promises:
 
@@ -17,121 +18,137 @@ One meaning, whatever the protocol. The codecs keep these promises:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
-_EMPTY: tuple[tuple[bytes, bytes], ...] = ()
+_LINE = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n")
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    """One line of a block.
+
+    Raises:
+        ValueError: the value or name would become more than one line. Values from
+            peers are clean already; this guards those that configuration or a
+            filter has put together.
+    """
+    if b"\n" in value or b"\r" in value or b"\0" in value or b"\n" in name or b":" in name or not name:
+        raise ValueError(f"header {name!r} cannot have this name or value")
+    return b"%b: %b\r\n" % (name, value)
 
 
 class Headers:
-    """An ordered header list, kept as bytes, with edits on top.
+    """An ordered header list, kept as bytes.
 
-    Not thread- or task-safe: it belongs to one exchange. ``copy`` is cheap (the
-    block is shared) and is what a retry starts from.
+    Not task-safe: it belongs to one exchange. ``copy`` costs next to nothing (the
+    bytes are shared) and is what a retry starts from.
+
+    Args:
+        block: Lines ``name: value`` each ended by CR LF, known to be well formed.
+        lower: ``b"\\r\\n" + block.lower()`` when the caller has it already.
     """
 
-    __slots__ = ("_added", "_block", "_lower", "_removed")
+    __slots__ = ("_block", "_lower")
 
-    def __init__(self, block: bytes = b"") -> None:
-        """``block``: lines ``name: value CRLF`` exactly as written to the wire, each well-formed; no blank line."""
-        # The whole mutable state: the block, its lower-case copy (made when first
-        # searched), the names taken out of it, and the lines put behind it.
+    def __init__(self, block: bytes = b"", lower: bytes | None = None) -> None:
+        # The whole mutable state: the block, and its searchable form (made when
+        # first searched; its CR LF in front lets every name be found as a line's start).
         self._block = block
-        self._lower: bytes | None = None
-        self._removed: set[bytes] | None = None
-        self._added: list[tuple[bytes, bytes]] | tuple[()] = ()
+        self._lower = lower
 
     @classmethod
     def of(cls, items: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """From (name, value) pairs; the caller vouches for tokens and clean values."""
-        return cls(b"".join([b"%b: %b\r\n" % item for item in items]))
+        """From (name, value) pairs."""
+        return cls(b"".join([_line(name, value) for name, value in items]))
 
     def copy(self) -> Headers:
-        """An independent copy that shares the block."""
-        twin = Headers(self._block)
-        twin._lower = self._lower
-        twin._removed = set(self._removed) if self._removed else None
-        twin._added = list(self._added) if self._added else ()
-        return twin
+        """An independent copy."""
+        return Headers(self._block, self._lower)
 
     def get(self, name: bytes) -> bytes | None:
         """The value; several are joined with ``,`` as Envoy does; None when absent."""
-        values = self.get_all(name)
-        if not values:
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
+        needle = b"\r\n" + name + b":"
+        at = lower.find(needle)
+        if at < 0:
             return None
-        return values[0] if len(values) == 1 else b",".join(values)
+        # An index into the block is two less than one into its searchable form.
+        start = at + len(needle) - 2
+        if lower.find(needle, start) >= 0:
+            return b",".join(self.get_all(name))
+        return self._block[start : lower.index(b"\r\n", start + 2) - 2].strip(b" \t")
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Every value of a name, in order."""
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
         values: list[bytes] = []
-        if self._block and not (self._removed and name in self._removed):
-            lower = self._lower
-            if lower is None:
-                lower = self._lower = b"\r\n" + self._block.lower()
-            needle = b"\r\n%b:" % name
-            at = lower.find(needle)
-            while at >= 0:
-                start = at + len(needle) - 2
-                end = self._block.index(b"\r\n", start)
-                values.append(self._block[start:end].strip(b" \t"))
-                at = lower.find(needle, at + 2)
-        for added, value in self._added:
-            if added == name:
-                values.append(value)
+        needle = b"\r\n" + name + b":"
+        at = lower.find(needle)
+        while at >= 0:
+            start = at + len(needle) - 2
+            values.append(self._block[start : lower.index(b"\r\n", start + 2) - 2].strip(b" \t"))
+            at = lower.find(needle, start)
         return values
 
     def __contains__(self, name: bytes) -> bool:
-        return bool(self.get_all(name))
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
+        return b"\r\n" + name + b":" in lower
 
     def add(self, name: bytes, value: bytes) -> None:
-        """Append a line."""
-        if not self._added:
-            self._added = []
-        assert isinstance(self._added, list)
-        self._added.append((name, value))
+        """Append a line.
+
+        Raises:
+            ValueError: the value holds CR, LF or NUL.
+        """
+        line = _line(name, value)
+        self._block += line
+        if self._lower is not None:
+            self._lower += line.lower()
 
     def set(self, name: bytes, value: bytes) -> None:
-        """Replace every line of this name by one."""
+        """Replace every line of this name by one (put last).
+
+        Raises:
+            ValueError: the value holds CR, LF or NUL.
+        """
         self.remove(name)
         self.add(name, value)
 
     def remove(self, name: bytes) -> None:
         """Take out every line of this name."""
-        if self._removed is None:
-            self._removed = set()
-        self._removed.add(name)
-        if self._added:
-            self._added = [item for item in self._added if item[0] != name]
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
+        needle = b"\r\n" + name + b":"
+        at = lower.find(needle)
+        while at >= 0:
+            # From the CR LF before the line to the one that ends it; in the block,
+            # which lacks the first CR LF, the same indices span the line and its end.
+            end = lower.index(b"\r\n", at + 2)
+            self._block = self._block[:at] + self._block[end:]
+            self._lower = lower = lower[:at] + lower[end:]
+            at = lower.find(needle, at)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """(lower-case name, value) in order, edits applied."""
-        removed = self._removed or ()
-        for line in self._block.split(b"\r\n"):
-            if line:
-                name, _, value = line.partition(b":")
-                name = name.lower()
-                if name not in removed:
-                    yield name, value.strip(b" \t")
-        yield from self._added
+        """(lower-case name, value) in order."""
+        for name, value in _LINE.findall(self._block):
+            yield name.lower(), value.rstrip(b" \t")
 
     def render(self) -> bytes:
-        """The HTTP/1.1 lines, edits applied, without the final blank line."""
-        block = self._block
-        if self._removed and block:
-            block = self._without_removed()
-        if self._added:
-            return block + b"".join([b"%b: %b\r\n" % item for item in self._added])
-        return block
+        """The HTTP/1.1 lines, without the final blank line."""
+        return self._block
 
-    def _without_removed(self) -> bytes:
-        block = self._block
-        if self._lower is None:
-            self._lower = b"\r\n" + block.lower()
-        lower = self._lower
-        removed = self._removed or ()
-        if not any(lower.find(b"\r\n%b:" % name) >= 0 for name in removed):
-            return block
-        lines = block.split(b"\r\n")
-        return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in removed])
+    def __len__(self) -> int:
+        return self._block.count(b"\n")
+
+    def __bool__(self) -> bool:
+        return True
 
     def __repr__(self) -> str:
         return f"<Headers {list(self.items())!r}>"
