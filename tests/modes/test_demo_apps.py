@@ -13,7 +13,11 @@ from meshd.errors import ConnectionLost
 from meshd.modes.demo import apps
 from meshd.modes.demo.apps import Answer, Call, Headers, Shop
 
-XFCC = b'By=spiffe://x/ns/a/sa/b;Hash=00;Subject="";URI=spiffe://cluster.local/ns/default/sa/productpage'
+HASH = "ab" * 32
+XFCC = (
+    b'By=spiffe://x/ns/a/sa/c;Hash=00;Subject="";URI=spiffe://x/ns/a/sa/b,'
+    b'By=spiffe://x/ns/a/sa/b;Hash=%b;Subject="";URI=spiffe://cluster.local/ns/default/sa/productpage' % HASH.encode()
+)
 
 
 class Services:
@@ -46,7 +50,7 @@ async def test_details_name_the_certificate_they_saw() -> None:
     answer = json_of(await apps.details("v1")(get("/details/0", x_forwarded_client_cert=XFCC)))
     assert answer["author"] == "William Shakespeare"
     caller = "spiffe://cluster.local/ns/default/sa/productpage"
-    assert answer["hops"] == [{"service": "details", "version": "v1", "caller": caller}]
+    assert answer["hops"] == [{"service": "details", "version": "v1", "caller": caller, "certificate": HASH}]
 
 
 async def test_details_v2_knows_something_else() -> None:

@@ -97,7 +97,7 @@ NOT_FOUND = Answer.of_json({"error": "no such page"}, 404)
 
 def hop(service: str, version: str, call: Call) -> dict[str, str]:
     """What a service adds to its answer, so that the page can show who spoke to whom."""
-    return {"service": service, "version": version, "caller": call.caller}
+    return {"service": service, "version": version, "caller": call.caller, "certificate": call.certificate}
 
 
 def product_of(path: str, prefix: str) -> int | None:

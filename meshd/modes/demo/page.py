@@ -26,6 +26,8 @@ class Hop:
     service: str
     version: str
     caller: str
+    certificate: str = ""
+    """SHA-256, hexadecimal."""
 
 
 @attrs.frozen
@@ -149,12 +151,14 @@ def _hops(hops: Sequence[Hop]) -> str:
         return ""
     rows = "".join(
         f"""<tr class="{"locked" if hop.caller else "open"}"><td><span class="lock" aria-hidden="true"></span>
-<strong>{escape(hop.service)}</strong> <code>{escape(hop.version)}</code></td><td>{_caller(hop.caller)}</td></tr>"""
+<strong>{escape(hop.service)}</strong> <code>{escape(hop.version)}</code></td><td>{_caller(hop)}</td></tr>"""
         for hop in hops
     )
     return f"""<section class="card" id="hops"><h2>How this page came to be</h2>
 <table><thead><tr><th>Who answered</th><th>Whose certificate it saw</th></tr></thead><tbody>{rows}</tbody></table></section>"""
 
 
-def _caller(caller: str) -> str:
-    return f"<code>{escape(caller)}</code>" if caller else "none: plain text"
+def _caller(hop: Hop) -> str:
+    if not hop.caller:
+        return "none: plain text"
+    return f"""<code title="SHA-256 {escape(hop.certificate)}">{escape(hop.caller)}</code>"""
