@@ -135,6 +135,19 @@ class Headers:
             self._lower = lower = lower[:at] + lower[end:]
             at = lower.find(needle, at)
 
+    def remove_prefix(self, prefix: bytes) -> None:
+        """Take out every line whose name begins so (lower case)."""
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
+        needle = b"\r\n" + prefix
+        at = lower.find(needle)
+        while at >= 0:
+            end = lower.index(b"\r\n", at + 2)
+            self._block = self._block[:at] + self._block[end:]
+            self._lower = lower = lower[:at] + lower[end:]
+            at = lower.find(needle, at)
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """(lower-case name, value) in order."""
         for name, value in _LINE.findall(self._block):
