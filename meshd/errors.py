@@ -85,6 +85,15 @@ class ConnectionLost(MeshdError):
     """The peer reset the connection, or it ended in the middle of a message."""
 
 
+class TlsAlert(ConnectionLost):
+    """The peer ended TLS by a fatal alert, such as ``unknown ca``.
+
+    When it comes before any answer it proves that nothing of what was sent has
+    been looked at: a TLS 1.3 server judges the client's certificate only after
+    the client's side of the handshake is done. A bare end of stream proves nothing.
+    """
+
+
 class UpstreamError(MeshdError):
     """A backend did not give a usable answer.
 

@@ -51,8 +51,20 @@ class Connection(Protocol):
     peer: Address
     tls: TlsInfo | None
     on_hangup: Callable[[], None] | None
-    """Called once, soon, when the peer has gone for good (reset, or closed both
-    ways) while nobody here is reading. Whoever sets it clears it again."""
+    """Called once (and then None again), soon, when the peer's end of stream or
+    reset arrives while nobody is parked in ``receive``. A kernel cannot tell a
+    half-close from a close, and bytes may still be unread. An end that arrived
+    before this was set is not told: ``receive_nowait`` shows it. The callback
+    is quick and does not raise. Whoever sets it clears it again."""
+
+    @property
+    def truncated(self) -> bool:
+        """True after an end of stream that proves nothing: TLS without close_notify.
+
+        A message whose only end is the end of stream may then be cut. Always
+        False on a plain connection, where a cut is a reset.
+        """
+        ...
 
     async def receive(self) -> bytes:
         """The next bytes (at most 64 KiB), b"" after the peer's end of stream.

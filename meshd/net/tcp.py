@@ -106,6 +106,11 @@ class SocketConnection:
         self._lost: ConnectionLost | None = None
         poller.register(sock, self._wake)
 
+    @property
+    def truncated(self) -> bool:
+        """See ``Connection.truncated``."""
+        return False
+
     async def receive(self) -> bytes:
         """See ``Connection.receive``."""
         while True:
@@ -209,6 +214,10 @@ class SocketConnection:
         except ConnectionLost:
             # The peer is gone: nobody is left to read our last words.
             pass
+        except Exception as error:
+            # Closed by someone else meanwhile.
+            if error is not self._error:
+                raise
         finally:
             self.close()
 

@@ -149,6 +149,11 @@ class MemoryConnection:
         self._receiving = False
         self._sending = False
 
+    @property
+    def truncated(self) -> bool:
+        """See ``Connection.truncated``."""
+        return False
+
     async def receive(self) -> bytes:
         """See ``Connection.receive``."""
         if self._receiving:
