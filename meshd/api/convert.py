@@ -301,9 +301,7 @@ def _strict_converter() -> cattrs.Converter:
         lambda cls: cls == (IntOrString | None),
         lambda value, cls: None if value is None else _structure_int_or_string(value, cls),
     )
-    converter.register_structure_hook_func(
-        lambda cls: isinstance(cls, type) and issubclass(cls, StrEnum), _structure_enum
-    )
+    converter.register_structure_hook(StrEnum, _structure_enum)
     converter.register_structure_hook_factory(_is_map, lambda cls: _map_hook(converter, cls))
     converter.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(converter, cls))
     return converter

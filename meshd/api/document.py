@@ -117,6 +117,10 @@ class Document:
         line, column = self.marks.locate(steps, value=value)
         return Origin(self.origin.file, line, column)
 
+    def has(self, path: Path) -> bool:
+        """Whether a field was written, be it empty or null. Documents that never were text have none."""
+        return self.marks is not None and self.marks.has(path)
+
     @property
     def key(self) -> Key:
         """Which object this is."""

@@ -7,6 +7,8 @@ a mistake (an error with a suggestion).
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from meshd.api.kubernetes import ConfigMap, Endpoints, EndpointSlice, Namespace, Secret, Service
@@ -37,7 +39,7 @@ class Kind:
     group: str
     versions: tuple[str, ...]
     name: str
-    resource: type
+    resource: type[Any]
     in_spec: bool = True
     namespaced: bool = True
 

@@ -162,7 +162,9 @@ class Loader:
         groups = sorted({kind.api_version for kind in KINDS if kind.name == name})
         if groups and (group.endswith("istio.io") or not group):
             return error(("apiVersion",), f"{name} does not belong to {group or version}; write {' or '.join(groups)}")
-        ours = {kind.name for kind in KINDS if kind.group == group} | {each for owner, each in NOT_YET if owner == group}
+        ours = {kind.name for kind in KINDS if kind.group == group} | {
+            each for owner, each in NOT_YET if owner == group
+        }
         if ours and not (group == CORE and name in CORE_KINDS):
             hint = suggestion(name, ours | (CORE_KINDS if group == CORE else frozenset()))
             if group != CORE or "did you mean" in hint:

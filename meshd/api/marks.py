@@ -50,6 +50,13 @@ class Marks:
         key_place, value_place = places(node if isinstance(node, int) else node[0])
         return value_place if value and whole else key_place
 
+    def has(self, path: Sequence[str | int]) -> bool:
+        """Whether anything stands at ``path``."""
+        node: Node | None = self.root
+        for step in path:
+            node = None if node is None else _child(node, step)
+        return node is not None
+
 
 def _child(node: Node, step: str | int) -> Node | None:
     if isinstance(node, int):
