@@ -46,6 +46,8 @@ class LocalDescriptor:
     """When the process ``pid`` started, in the kernel's ticks: a process id may be used again."""
     console: str = ""
     """Address of the console and debug port, "" for none."""
+    state: str = ""
+    """Its state directory, where `meshd token` makes tokens for it."""
 
 
 def make_secret() -> str:
@@ -54,11 +56,18 @@ def make_secret() -> str:
 
 
 def describe(
-    url: str, trust_domain: str, bundle: str, secret: str, *, console: str = "", pid: int | None = None
+    url: str,
+    trust_domain: str,
+    bundle: str,
+    secret: str,
+    *,
+    console: str = "",
+    state: str = "",
+    pid: int | None = None,
 ) -> LocalDescriptor:
     """A descriptor of this process (or of ``pid``)."""
     own = os.getpid() if pid is None else pid
-    return LocalDescriptor(url, trust_domain, bundle, secret, own, _start_of(own), console)
+    return LocalDescriptor(url, trust_domain, bundle, secret, own, _start_of(own), console, state)
 
 
 def runtime_directory(environ: Mapping[str, str]) -> Path:
@@ -131,7 +140,7 @@ def _read(data: bytes) -> LocalDescriptor | None:
         descriptor = LocalDescriptor(**json.loads(data))
     except (ValueError, TypeError, RecursionError):
         return None
-    kinds = (str, str, str, str, int, str, str)
+    kinds = (str, str, str, str, int, str, str, str)
     sound = all(type(value) is kind for value, kind in zip(attrs.astuple(descriptor), kinds, strict=True))
     return descriptor if sound else None
 

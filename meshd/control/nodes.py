@@ -71,7 +71,8 @@ class Node:
 
     key: NodeKey
     workload: Workload
-    trust_domain: str
+    scope: Scope
+    """Whose configuration is compiled for it; always that of ``workload``."""
     deadline: float
     """trio's clock: when the registration lapses."""
     certificate_expiry: float = 0.0
@@ -79,39 +80,53 @@ class Node:
     """Wall clock, 0: not since the control plane started."""
     status: PollStatus | None = None
 
-    @property
-    def scope(self) -> Scope:
-        """Whose configuration is compiled for it."""
-        said = self.workload.registration
-        return Scope(
-            kind="gateway" if said.kind == "gateway" else "sidecar",
-            namespace=self.workload.namespace,
-            service_account=self.workload.service_account,
-            name=self.workload.name,
-            labels=self.workload.labels,
-            address=said.address,
-            app_ports=(said.app_port,) if said.app_port else (),
-            app_host=said.app_host,
-            trust_domain=self.trust_domain,
-        )
+
+def scope_of(workload: Workload, trust_domain: str) -> Scope:
+    """Whose configuration is compiled for a workload."""
+    said = workload.registration
+    return Scope(
+        kind="gateway" if said.kind == "gateway" else "sidecar",
+        namespace=workload.namespace,
+        service_account=workload.service_account,
+        name=workload.name,
+        labels=workload.labels,
+        address=said.address,
+        app_ports=(said.app_port,) if said.app_port else (),
+        app_host=said.app_host,
+        trust_domain=trust_domain,
+    )
 
 
 class Nodes:
     """Every node. Made by the control plane's mode; the API server tells it what it hears."""
 
     def __init__(
-        self, wall_clock: Callable[[], float], file: Path | None = None, limits: NodeLimits | None = None
+        self,
+        wall_clock: Callable[[], float],
+        file: Path | None = None,
+        *,
+        limits: NodeLimits | None = None,
+        on_scope_gone: Callable[[Scope], None] | None = None,
     ) -> None:
-        """``file``: where registrations outlive a restart; its directory exists and is private."""
+        """Make an empty registry.
+
+        Args:
+            wall_clock: Seconds since the epoch.
+            file: Where registrations outlive a restart; its directory exists and is private.
+            limits: How long silence is tolerated.
+            on_scope_gone: Called when the last node of a scope has gone.
+        """
         self._wall_clock = wall_clock
+        self._on_scope_gone = on_scope_gone
         self._file = file
         self.limits = limits or NodeLimits()
         # The whole mutable state: the nodes, with who is at which address and how many each
-        # identity has; the hosts others declare; an event that is set when documents may
+        # identity and each scope has; the hosts others declare; an event that is set when documents may
         # have changed or a deadline has moved closer; and when the file is to be written.
         self._nodes: dict[NodeKey, Node] = {}
         self._places: dict[tuple[str, str, int], NodeKey] = {}
         self._of_identity: Counter[str] = Counter()
+        self._of_scope: Counter[Scope] = Counter()
         self._declared: frozenset[str] = frozenset()
         self._save_at = math.inf
         self._stirred = trio.Event()
@@ -131,7 +146,7 @@ class Nodes:
         for each in saved:
             workload = Workload(each.namespace, each.service_account, each.name, each.registration)
             key = NodeKey(each.spiffe_id, each.name)
-            self._enter(Node(key, workload, each.trust_domain, deadline))
+            self._enter(Node(key, workload, scope_of(workload, each.trust_domain), deadline))
         return len(saved)
 
     def get(self, key: NodeKey) -> Node | None:
@@ -157,15 +172,13 @@ class Nodes:
         changed = node is None or node.workload != workload
         if node is None:
             self._check_room(key)
-            node = Node(key, workload, trust_domain, now)
+            node = Node(key, workload, scope_of(workload, trust_domain), now)
             log.info("node registered", extra={"node": key.name, "identity": key.spiffe_id})
         node.deadline = now + self.limits.ttl
         node.last_seen = self._wall_clock()
         node.certificate_expiry = certificate_expiry
         if changed:
-            self._drop(key)
-            node.workload = workload
-            self._enter(node)
+            self._replace(node, workload, trust_domain)
             self._changed()
         return node
 
@@ -240,8 +253,18 @@ class Nodes:
                 f"{self.limits.most_per_identity} nodes of {key.spiffe_id} are registered; that is the limit for one identity"
             )
 
+    def _replace(self, node: Node, workload: Workload, trust_domain: str) -> None:
+        # The new scope is counted before the old one goes: it may be the same.
+        scope = scope_of(workload, trust_domain)
+        self._of_scope[scope] += 1
+        self._drop(node.key)
+        node.workload, node.scope = workload, scope
+        self._enter(node)
+        self._of_scope[scope] -= 1
+
     def _enter(self, node: Node) -> None:
         self._nodes[node.key] = node
+        self._of_scope[node.scope] += 1
         self._of_identity[node.key.spiffe_id] += 1
         said = node.workload.registration
         if said.inbound_port:
@@ -258,6 +281,11 @@ class Nodes:
         self._of_identity[key.spiffe_id] -= 1
         if not self._of_identity[key.spiffe_id]:
             del self._of_identity[key.spiffe_id]
+        self._of_scope[node.scope] -= 1
+        if not self._of_scope[node.scope]:
+            del self._of_scope[node.scope]
+            if self._on_scope_gone is not None:
+                self._on_scope_gone(node.scope)
         said = node.workload.registration
         place = (key.spiffe_id, said.address, said.inbound_port)
         if self._places.get(place) == key:
@@ -312,7 +340,7 @@ def _saved(node: Node) -> _Saved:
         node.key.name,
         workload.namespace,
         workload.service_account,
-        node.trust_domain,
+        node.scope.trust_domain,
         workload.registration,
     )
 
