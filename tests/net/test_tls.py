@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 import trio
@@ -38,7 +39,7 @@ async def outcome(operation: Awaitable[object]) -> object:
     """What it returns or raises."""
     try:
         return await operation
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the outcome is what is asserted
         return error
 
 
@@ -266,7 +267,7 @@ async def test_an_end_during_the_handshake_is_a_loss(server_context):
 
 async def test_the_bound_of_the_handshake_holds(server_context, client_context):
     client_end, server_end = memory_pair()
-    client, server = await both(
+    _, server = await both(
         lambda: wrap_client(client_end, client_context),
         lambda: wrap_server(server_end, server_context, max_handshake_bytes=400),
     )
@@ -283,7 +284,7 @@ async def first_flight(client_context: ssl.SSLContext) -> bytes:
 
 
 async def test_cancelling_a_handshake_closes_the_connection(server_context):
-    client_end, server_end = memory_pair()
+    _, server_end = memory_pair()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wrap_server, server_end, server_context)
@@ -301,7 +302,7 @@ async def test_cut_at_every_few_bytes_of_the_handshake(server_context, client_co
         sides = {"client": client_end, "server": server_end}
         sides[side] = CuttingConnection(sides[side], at)
         results = await both(
-            lambda: wrap_client(sides["client"], client_context), lambda: wrap_server(sides["server"], server_context)
+            partial(wrap_client, sides["client"], client_context), partial(wrap_server, sides["server"], server_context)
         )
         for result in results:
             assert isinstance(result, TlsConnection | ConnectionLost | ProtocolError), (at, result)
@@ -346,7 +347,7 @@ async def test_garbage_after_the_handshake_breaks_the_connection(server_context,
 
 
 async def test_abort_ends_a_pending_receive_with_its_error(server_context, client_context):
-    client, server, client_end, _ = await handshake(client_context, server_context)
+    client, server, _, _ = await handshake(client_context, server_context)
 
     async def receive() -> None:
         with pytest.raises(DeadlineExceeded, match="idle"):
@@ -378,7 +379,7 @@ async def test_after_close_everything_raises_closed(server_context, client_conte
 
 
 async def test_aclose_is_bounded_when_the_peer_does_not_read(server_context, client_context, autojump_clock):
-    client, server, client_end, _ = await handshake(client_context, server_context)
+    client, _, client_end, _ = await handshake(client_context, server_context)
     with trio.move_on_after(5):
         await client.send(b"x" * 1024 * KIB)
     before = trio.current_time()
