@@ -17,7 +17,7 @@ def demo(
         bool, typer.Option("--check", help="Make a scripted tour, print what was seen, and stop.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the directory (store, logs) behind.")] = False,
-    directory: Annotated[
+    dir: Annotated[
         Path | None,
         typer.Option(
             "--dir", metavar="DIR", help="Where to keep everything.", show_default="a new one, removed at the end"
@@ -38,7 +38,7 @@ def demo(
 
     Every one is a process of its own on 127.0.0.1. Ctrl-C ends all of them.
     """
-    settings = DemoSettings(directory=directory, port=port or DemoSettings().port, keep=keep, check=check)
+    settings = DemoSettings(directory=dir, port=port or DemoSettings().port, keep=keep, check=check)
     from meshd.modes.demo.demo import run
 
     sys.exit(run(settings))

@@ -70,8 +70,10 @@ def port_map(text: str) -> PortMap:
     return PortMap(int(port), address(where))
 
 
-def seconds(text: str) -> float:
-    """A duration: ``30``, ``0.5``, ``250ms``, ``10m``, ``24h``, ``7d``."""
+def seconds(text: str | float) -> float:
+    """A duration: ``30``, ``0.5``, ``250ms``, ``10m``, ``24h``, ``7d``. (typer also passes the default through here.)"""
+    if not isinstance(text, str):
+        return text
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     number = text.rstrip("smhd")
     unit = text[len(number) :]
@@ -130,7 +132,9 @@ def control_access(url: str, token: str, token_file: Path | None, bundle: Path |
 
 
 def control_url(text: str) -> str:
-    """``https://HOST:PORT``; scheme and port may be left out."""
+    """``https://HOST:PORT``; scheme and port may be left out. "" (the default) stays."""
+    if not text:
+        return ""
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "https", text

@@ -84,13 +84,13 @@ def run(program: Program, logging_settings: Logging) -> None:
     try:
         trio.run(_main, program)
     except BaseExceptionGroup as group:
-        expected = _expected(group)
+        expected = expected_error(group)
         if expected is None:
             raise
         raise expected from None
 
 
-def _expected(group: BaseExceptionGroup[BaseException]) -> MeshdError | None:
+def expected_error(group: BaseExceptionGroup[BaseException]) -> MeshdError | None:
     """The first leaf, when every leaf is an error that we raise on purpose."""
     leaves: list[BaseException] = list(group.exceptions)
     found: list[MeshdError] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshd.errors import ConfigError, StartError
-from meshd.modes.process import _expected, listen, open_world
+from meshd.modes.process import expected_error, listen, open_world
 from meshd.modes.settings import Listening
 from meshd.net.address import Address
 
@@ -45,8 +45,8 @@ async def test_off_listens_nowhere() -> None:
 def test_expected_errors_become_one() -> None:
     start = StartError("no", exit_code=69)
     group = BaseExceptionGroup("", [ConfigError("x"), ExceptionGroup("", [start])])
-    assert _expected(group) is start
+    assert expected_error(group) is start
 
 
 def test_a_bug_among_them_is_a_bug() -> None:
-    assert _expected(BaseExceptionGroup("", [StartError("no"), RuntimeError("bug")])) is None
+    assert expected_error(BaseExceptionGroup("", [StartError("no"), RuntimeError("bug")])) is None

@@ -63,10 +63,18 @@ class Call:
     @property
     def caller(self) -> str:
         """The SPIFFE id in the certificate that the sidecar saw, "" without one (x-forwarded-client-cert)."""
-        found = re.search(
-            r"URI=(spiffe://[^;,\"]+)", self.headers.get(b"x-forwarded-client-cert", b"").decode("latin-1")
-        )
-        return found.group(1) if found else ""
+        return self._of_certificate(r"URI=(spiffe://[^;,\"]+)")
+
+    @property
+    def certificate(self) -> str:
+        """The SHA-256 of that certificate, in hexadecimal, "" without one."""
+        return self._of_certificate(r"Hash=([0-9a-f]{64})")
+
+    def _of_certificate(self, pattern: str) -> str:
+        # The last element is the one our own sidecar wrote; those before it are what callers say.
+        last = self.headers.get(b"x-forwarded-client-cert", b"").decode("latin-1").rpartition(",")[2]
+        found = re.search(pattern, last)
+        return found[1] if found else ""
 
     def passed_on(self) -> Headers:
         """The headers that go with every call it causes."""
