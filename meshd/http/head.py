@@ -111,6 +111,14 @@ class Headers:
         if self._lower is not None:
             self._lower += line.lower()
 
+    def extend(self, lines: Headers) -> None:
+        """Append all lines of another list (pre-rendered ones cost one concatenation)."""
+        self._block += lines._block
+        if self._lower is not None:
+            if lines._lower is None:
+                lines._lower = b"\r\n" + lines._block.lower()
+            self._lower += lines._lower[2:]
+
     def set(self, name: bytes, value: bytes) -> None:
         """Replace every line of this name by one (put last).
 

@@ -41,7 +41,10 @@ class StringMatch:
 
 @attrs.frozen
 class HeaderMatch:
-    """A header (lower-case name) against a ``StringMatch``; several values are joined with ``,``.
+    """A header (lower-case name) against a ``StringMatch``.
+
+    A repeated header matches with any one of its values (as Envoy 1.40 does) or
+    with all of them joined by ``,`` (as Istio's reference says).
 
     ``treat_missing_as_empty``: a missing header is compared as ``""``
     (``withoutHeaders`` of Istio); otherwise a missing header never matches, and

@@ -1,0 +1,312 @@
+"""Envoy's ``%OPERATOR%`` formats: what access logs and header edits can say of an exchange. Pure.
+
+A format is parsed once into literals and values; a value is a function of the
+exchange and of two times, trio's and the wall's, both at the exchange's end.
+None is "not known": ``-`` in a log line, ``null`` in JSON, nothing in a header.
+Text that came from peers as bytes keeps undecodable bytes as surrogates, so
+that whoever writes it chooses how to escape them.
+
+The operators are those that an exchange can really answer; any other is a
+``ConfigError`` that lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from meshd.errors import ConfigError
+from meshd.telemetry.record import AddressRecord, ExchangeRecord
+
+Scalar = str | int | None
+Value = Callable[[ExchangeRecord, float, float], Scalar]
+Factory = Callable[[str], Value]
+
+_OPERATOR = re.compile(r"%(?:%|([A-Z][A-Z0-9_]*)(?:\((.*?)\))?(?::([0-9]+))?%)")
+
+GRPC_STATUS_NAMES = (
+    ("OK", "OK"),
+    ("Canceled", "CANCELLED"),
+    ("Unknown", "UNKNOWN"),
+    ("InvalidArgument", "INVALID_ARGUMENT"),
+    ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
+    ("NotFound", "NOT_FOUND"),
+    ("AlreadyExists", "ALREADY_EXISTS"),
+    ("PermissionDenied", "PERMISSION_DENIED"),
+    ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+    ("FailedPrecondition", "FAILED_PRECONDITION"),
+    ("Aborted", "ABORTED"),
+    ("OutOfRange", "OUT_OF_RANGE"),
+    ("Unimplemented", "UNIMPLEMENTED"),
+    ("Internal", "INTERNAL"),
+    ("Unavailable", "UNAVAILABLE"),
+    ("DataLoss", "DATA_LOSS"),
+    ("Unauthenticated", "UNAUTHENTICATED"),
+)
+"""(camel, snake) names by number (grpc/doc/statuscodes.md)."""
+
+
+def parse_format(text: str, operators: Mapping[str, Factory]) -> tuple[str | Value, ...]:
+    """Split a format into literals and values.
+
+    Raises:
+        ConfigError: an operator is unknown or a ``%`` stands alone.
+    """
+    parts: list[str | Value] = []
+    literal = ""
+    end = 0
+    for match in _OPERATOR.finditer(text):
+        literal += _literal(text[end : match.start()], text)
+        end = match.end()
+        name, argument, length = match.groups()
+        if name is None:
+            literal += "%"
+            continue
+        if literal:
+            parts.append(literal)
+            literal = ""
+        parts.append(_value(name, argument or "", length, operators))
+    literal += _literal(text[end:], text)
+    if literal:
+        parts.append(literal)
+    return tuple(parts)
+
+
+def _literal(piece: str, text: str) -> str:
+    if "%" in piece:
+        raise ConfigError(f"the format {text!r} has a % that begins no operator: write %% for a percent sign")
+    return piece
+
+
+def _value(name: str, argument: str, length: str | None, operators: Mapping[str, Factory]) -> Value:
+    factory = operators.get(name)
+    if factory is None:
+        raise ConfigError(f"%{name}% is not supported: known are {', '.join(sorted(operators))}")
+    value = factory(argument)
+    return value if length is None else _cut(value, int(length))
+
+
+def _cut(value: Value, length: int) -> Value:
+    def cut(exchange: ExchangeRecord, now: float, wall: float) -> Scalar:
+        whole = value(exchange, now, wall)
+        return None if whole is None else str(whole)[:length]
+
+    return cut
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("utf-8", "surrogateescape") if value else None
+
+
+def _address(address: AddressRecord) -> str:
+    host = address.host
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+
+
+def _plain(read: Callable[[ExchangeRecord], Scalar]) -> Factory:
+    """An operator without argument; an empty text is "not known"."""
+
+    def factory(argument: str) -> Value:
+        if argument:
+            raise ConfigError(f"({argument}) is given to an operator that takes no argument")
+        return lambda exchange, _now, _wall: value if (value := read(exchange)) != "" else None
+
+    return factory
+
+
+def _number(read: Callable[[ExchangeRecord], int]) -> Factory:
+    """An operator that is a number, always known."""
+
+    def factory(argument: str) -> Value:
+        if argument:
+            raise ConfigError(f"({argument}) is given to an operator that takes no argument")
+        return lambda exchange, _now, _wall: read(exchange)
+
+    return factory
+
+
+_REQUEST_PSEUDO: Mapping[str, Callable[[ExchangeRecord], bytes | None]] = {
+    ":method": lambda exchange: exchange.request.method,
+    ":path": lambda exchange: exchange.request.target,
+    ":authority": lambda exchange: exchange.request.authority,
+    "host": lambda exchange: exchange.request.authority,
+    ":scheme": lambda exchange: exchange.request.scheme if exchange.request.method else None,
+    "x-envoy-original-path": lambda exchange: exchange.original_path,
+    "x-request-id": lambda exchange: exchange.request_id or exchange.request.headers.get(b"x-request-id"),
+}
+
+
+def _request_header(name: str) -> Callable[[ExchangeRecord], bytes | None]:
+    pseudo = _REQUEST_PSEUDO.get(name)
+    if pseudo is not None:
+        return pseudo
+    encoded = name.encode()
+    return lambda exchange: exchange.request.headers.get(encoded)
+
+
+def _response_header(name: str) -> Callable[[ExchangeRecord], bytes | None]:
+    encoded = name.encode()
+    if name == "x-envoy-upstream-service-time":
+        return _service_time
+    return lambda exchange: exchange.response_headers.get(encoded) if exchange.response_headers is not None else None
+
+
+def _service_time(exchange: ExchangeRecord) -> bytes | None:
+    time = exchange.upstream_service_time_ms
+    return b"%d" % time if time >= 0 else None
+
+
+def _header(read: Callable[[str], Callable[[ExchangeRecord], bytes | None]]) -> Factory:
+    """``REQ(NAME)`` or ``REQ(NAME?OTHER)``."""
+
+    def factory(argument: str) -> Value:
+        first, _, second = argument.lower().partition("?")
+        if not first:
+            raise ConfigError("an operator for a header needs its name, as in %REQ(USER-AGENT)%")
+        main = read(first)
+        if not second:
+            return lambda exchange, _now, _wall: _text(main(exchange))
+        other = read(second)
+        return lambda exchange, _now, _wall: _text(main(exchange) or other(exchange))
+
+    return factory
+
+
+def _flags(exchange: ExchangeRecord) -> str:
+    return ",".join(exchange.flags) if exchange.flags else "-"
+
+
+def _detail(exchange: ExchangeRecord) -> str | None:
+    if not exchange.request.method:
+        return None
+    if exchange.detail:
+        return exchange.detail.replace(" ", "_")
+    return "via_upstream" if exchange.upstream_host and exchange.status else None
+
+
+def _grpc_status(argument: str) -> Value:
+    form = argument or "CAMEL_STRING"
+    if form not in {"CAMEL_STRING", "SNAKE_STRING", "NUMBER"}:
+        raise ConfigError(f"%GRPC_STATUS({argument})% is not supported: expected CAMEL_STRING, SNAKE_STRING or NUMBER")
+
+    def value(exchange: ExchangeRecord, _now: float, _wall: float) -> Scalar:
+        number = exchange.grpc_status
+        if number < 0:
+            return None
+        if form == "NUMBER":
+            return number
+        if number >= len(GRPC_STATUS_NAMES):
+            return str(number)
+        return GRPC_STATUS_NAMES[number][form == "SNAKE_STRING"]
+
+    return value
+
+
+def _start_time(argument: str) -> Value:
+    """UTC with milliseconds, or a ``strftime`` form (``%s`` epoch, ``%f`` and ``%3f`` fractions)."""
+    if argument:
+        return _custom_time(argument)
+    # The whole mutable state: the last second rendered, since many lines share it.
+    last: list[int | str] = [-1, ""]
+
+    def value(exchange: ExchangeRecord, now: float, wall: float) -> str:
+        milliseconds = int((wall - now + exchange.started) * 1000 + 0.5)
+        second, fraction = divmod(milliseconds, 1000)
+        if second != last[0]:
+            last[:] = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{last[1]}{fraction:03}Z"
+
+    return value
+
+
+_TIME_FIELD = re.compile(r"%(?:%|(E?)([1-9]?)([a-zA-Z]))")
+_TIME_FIELDS = frozenset("aAbBcdDeFHIjmMnpRSTuUVwWxXyYzZGgCh")
+
+
+def _custom_time(form: str) -> Value:
+    for match in _TIME_FIELD.finditer(form):
+        extended, digits, letter = match.groups()
+        known = letter is None or (letter in _TIME_FIELDS and not digits and not extended)
+        if not (known or letter in {"s", "f"} or (extended and digits and letter == "S")):
+            raise ConfigError(f"%START_TIME({form})% uses {match.group()}, which is not supported")
+
+    def value(exchange: ExchangeRecord, now: float, wall: float) -> str:
+        start = wall - now + exchange.started
+        moment = datetime.fromtimestamp(start, UTC)
+        nanoseconds = f"{moment.microsecond * 1000:09}"
+
+        def field(match: re.Match[str]) -> str:
+            extended, digits, letter = match.groups()
+            if letter == "f":
+                return nanoseconds[: int(digits or 9)]
+            if letter == "s":
+                return str(int(start))
+            if extended:
+                return moment.strftime("%S.") + nanoseconds[: int(digits)]
+            return moment.strftime(match.group())
+
+        return _TIME_FIELD.sub(field, form)
+
+    return value
+
+
+def _duration(argument: str) -> Value:
+    if argument:
+        raise ConfigError("%DURATION% takes no argument")
+    return lambda exchange, now, _wall: int((now - exchange.started) * 1000)
+
+
+def _peer(exchange: ExchangeRecord) -> str:
+    return _address(exchange.connection.peer)
+
+
+def _local(exchange: ExchangeRecord) -> str:
+    return _address(exchange.connection.local)
+
+
+def _peer_host(exchange: ExchangeRecord) -> str:
+    return exchange.connection.peer.host
+
+
+HEADER_OPERATORS: Mapping[str, Factory] = {
+    "BYTES_RECEIVED": _number(lambda exchange: exchange.bytes_received),
+    "BYTES_SENT": _number(lambda exchange: exchange.bytes_sent),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": _plain(_peer),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_peer_host),
+    "DOWNSTREAM_LOCAL_ADDRESS": _plain(_local),
+    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": _plain(lambda exchange: exchange.connection.local.host),
+    "DOWNSTREAM_LOCAL_PORT": _number(lambda exchange: exchange.connection.local.port),
+    "DOWNSTREAM_PEER_URI_SAN": _plain(lambda exchange: f"spiffe://{name}" if (name := exchange.connection.principal) else None),
+    "DOWNSTREAM_REMOTE_ADDRESS": _plain(_peer),
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_peer_host),
+    "DOWNSTREAM_REMOTE_PORT": _number(lambda exchange: exchange.connection.peer.port),
+    "FILTER_CHAIN_NAME": _plain(lambda exchange: exchange.connection.chain),
+    "PROTOCOL": _plain(lambda exchange: exchange.request.version if exchange.request.method else None),
+    "REQ": _header(_request_header),
+    "REQUESTED_SERVER_NAME": _plain(lambda exchange: exchange.connection.server_name),
+    "RESP": _header(_response_header),
+    "RESPONSE_CODE": _number(lambda exchange: exchange.status),
+    "RESPONSE_CODE_DETAILS": _plain(_detail),
+    "RESPONSE_FLAGS": _plain(_flags),
+    "ROUTE_NAME": _plain(lambda exchange: exchange.route.name if exchange.route is not None else None),
+    "UPSTREAM_CLUSTER": _plain(lambda exchange: exchange.cluster),
+    "UPSTREAM_CLUSTER_RAW": _plain(lambda exchange: exchange.cluster),
+    "UPSTREAM_HOST": _plain(lambda exchange: exchange.upstream_host),
+    "UPSTREAM_LOCAL_ADDRESS": _plain(lambda exchange: exchange.upstream_local),
+    "UPSTREAM_REQUEST_ATTEMPT_COUNT": _number(lambda exchange: exchange.attempts),
+    "VIRTUAL_HOST_NAME": _plain(lambda exchange: exchange.virtual_host),
+}
+"""What a header's value can say: all that is known before the exchange ends."""
+
+LOG_OPERATORS: Mapping[str, Factory] = {
+    **HEADER_OPERATORS,
+    "CONNECTION_TERMINATION_DETAILS": _plain(lambda exchange: None if exchange.request.method else exchange.detail),
+    "DURATION": _duration,
+    "GRPC_STATUS": _grpc_status,
+    "GRPC_STATUS_NUMBER": _number(lambda exchange: exchange.grpc_status),
+    "MESHD_REASON": _plain(lambda exchange: exchange.reason),
+    "START_TIME": _start_time,
+    "UPSTREAM_TRANSPORT_FAILURE_REASON": _plain(lambda exchange: exchange.upstream_failure),
+}
+"""What a log line can say. ``%MESHD_REASON%`` is meshd's own: the sentence of ``x-meshd-reason``."""
