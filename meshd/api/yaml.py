@@ -107,14 +107,7 @@ def parse(source: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Parsed:
     """Read every document of a text. Empty documents are skipped."""
     size = len(source)
     if size > limits.max_bytes:
-        return _only(
-            Mistake(
-                1,
-                1,
-                f"the file has {size} bytes, more than the {limits.max_bytes} allowed",
-                "split it into several files",
-            )
-        )
+        return _only(too_large(size, limits.max_bytes))
     if isinstance(source, bytes):
         try:
             text = source.decode("utf-8-sig")
@@ -131,6 +124,11 @@ def parse(source: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Parsed:
         except _Refused as refused:
             mistakes.append(refused.mistake)
     return Parsed(tuple(trees), tuple(mistakes))
+
+
+def too_large(size: int, limit: int) -> Mistake:
+    """What to say of a file that is not even read."""
+    return Mistake(1, 1, f"the file has {size} bytes, more than the {limit} allowed", "split it into several files")
 
 
 def _only(mistake: Mistake) -> Parsed:

@@ -1,0 +1,1 @@
+"""Where documents come from. Every source publishes its whole set; ``ingest`` merges them."""
