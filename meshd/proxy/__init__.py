@@ -1,1 +1,1 @@
-"""The data plane: connections in, routed and guarded, connections out."""
+"""The data plane: runs a ``Snapshot`` over a ``Network``."""

@@ -1,0 +1,22 @@
+"""The data plane's own metrics (CONTRACT section 8: ``meshd_...``). Children are resolved here, once."""
+
+from __future__ import annotations
+
+from meshd.telemetry.metrics import Registry
+
+
+class ProxyCounters:
+    """Connections, refusals and bugs of one engine."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.accepted = registry.counter("meshd_downstream_connections_total", "Connections accepted.", ("listener",))
+        self.open = registry.gauge("meshd_downstream_connections", "Connections open now.", ("listener",))
+        self.refused = registry.counter(
+            "meshd_downstream_connections_refused_total",
+            "Connections closed before their first request, and why.",
+            ("listener", "reason"),
+        )
+        self.bugs = registry.counter("meshd_bugs_total", "Exceptions that should not have happened.").labels()
+        self.broken_requests = registry.counter(
+            "meshd_downstream_protocol_errors_total", "Requests that broke the protocol.", ("listener",)
+        )

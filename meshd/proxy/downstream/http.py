@@ -1,0 +1,269 @@
+"""HTTP from a client: every request of one connection becomes an exchange, and every exchange ends in a record.
+
+``HttpConnection.handle`` is the handler that ``http.server`` calls for each
+request, whatever the protocol. It takes the engine's configuration once; runs
+the chain; sends what comes back, with back-pressure; and whatever happens, gives
+back what was held and reports the outcome exactly once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from meshd.errors import ConnectionLost, MeshdError, ProtocolError, ResponseFlag, UpstreamError
+from meshd.http.stream import ServerStream
+from meshd.http.upgrade import relay
+from meshd.net.connection import Connection
+from meshd.policy.exchange import ConnectionInfo, Reply, Response
+from meshd.proxy import peer_metadata
+from meshd.proxy.exchange import ProxyExchange
+from meshd.proxy.identity_headers import Introduction, take_metadata
+from meshd.proxy.live import Live, Manager
+from meshd.proxy.local import local_response
+from meshd.proxy.reply import ClientGone, StreamIdle, from_error
+from meshd.snapshot.cluster import Peer
+from meshd.snapshot.common import Direction
+
+_log = logging.getLogger(__name__)
+
+_GRPC = b"application/grpc"
+_UPGRADE_REFUSED = Reply(
+    403, b"", detail="upgrade_failed", reason="this listener does not let connections change protocol"
+)
+
+
+class HttpConnection:
+    """One client connection that speaks HTTP. Made by the acceptor once the chain is known."""
+
+    __slots__ = (
+        "_current",
+        "_info",
+        "_introduction",
+        "_live",
+        "_manager",
+        "_peer",
+        "_peer_believed",
+        "on_bug",
+    )
+
+    def __init__(
+        self,
+        info: ConnectionInfo,
+        connection: Connection,
+        manager: Manager,
+        *,
+        current: Callable[[], Live],
+        on_bug: Callable[[], None],
+    ) -> None:
+        """``current`` gives the engine's configuration of the moment."""
+        live = current()
+        self._info = info
+        self._current = current
+        self.on_bug = on_bug
+        # The whole mutable state: the configuration last seen with its manager, and what the peer said of itself.
+        self._live = live
+        self._manager = manager
+        self._peer: Peer | None = None
+        self._peer_believed = info.mtls and info.direction is Direction.INBOUND
+        self._introduction = Introduction(
+            manager.http, connection.peer, connection.tls, request_id=live.request_ids.take
+        )
+
+    async def handle(self, stream: ServerStream) -> None:
+        """One exchange, from its head to its last byte."""
+        live = self._current()
+        if live is not self._live:
+            self._adopt(live, stream)
+        manager = self._manager
+        exchange = ProxyExchange(
+            self._info,
+            stream.request,
+            trio.current_time(),
+            stream=stream,
+            live=live,
+            manager=manager,
+        )
+        stream.on_abort = exchange.client_gone
+        body = stream.body
+        try:
+            if body.ended:
+                await self._exchange(exchange)
+            else:
+                exchange.body = body.receive_nowait()
+                if body.ended and body.trailers is None:
+                    await self._exchange(exchange)
+                else:
+                    await self._exchange_with_upload(exchange)
+        finally:
+            stream.on_abort = None
+            exchange.release()
+            _report(exchange)
+
+    def _adopt(self, live: Live, stream: ServerStream) -> None:
+        """A new configuration: the next requests of this connection live by it."""
+        info = self._info
+        listener = live.listeners.get(info.listener)
+        chain = listener.chains.get(info.chain) if listener is not None else None
+        if chain is None or chain.manager is None or chain.chain.tls != self._manager.chain.tls:
+            # This kind of connection is not accepted any more: serve this request as before, and no further one.
+            stream.close_after()
+            return
+        self._live = live
+        self._manager = chain.manager
+
+    async def _exchange_with_upload(self, exchange: ProxyExchange) -> None:
+        # The upload's task lives here. It reports failures through the exchange and
+        # raises nothing; when the response is complete it has nothing left to do.
+        async with trio.open_nursery() as nursery:
+            exchange.nursery = nursery
+            await self._exchange(exchange)
+            nursery.cancel_scope.cancel()
+
+    async def _exchange(self, exchange: ProxyExchange) -> None:
+        stream = exchange.stream
+        try:
+            try:
+                response = await self._respond(exchange)
+            except MeshdError as error:
+                if isinstance(error, ClientGone) or isinstance(exchange.failure, ClientGone):
+                    raise
+                response = local_response(exchange, from_error(error, attempts=exchange.attempts))
+            await _send(exchange, response)
+        except (MeshdError, OSError, trio.ClosedResourceError, trio.BrokenResourceError) as error:
+            _note_failure(exchange, error)
+            stream.abort(error if isinstance(error, Exception) else ConnectionLost("closed"))
+        except Exception:  # noqa: BLE001 - a bug ends its exchange and nothing else
+            self.on_bug()
+            _log.exception("a bug in meshd", extra={"request_id": exchange.request_id.decode("ascii", "replace")})
+            await _send_bug(exchange)
+
+    async def _respond(self, exchange: ProxyExchange) -> Response:
+        manager = exchange.manager
+        head = exchange.request
+        headers = head.headers
+        if head.method == b"POST":
+            kind = headers.get(b"content-type")
+            exchange.grpc = kind is not None and kind.startswith(_GRPC) and kind[16:17] in (b"", b"+", b";")
+        if peer_metadata.HEADER in headers:
+            self._learn_peer(take_metadata(head))
+        exchange.downstream_peer = self._peer
+        exchange.request_id = self._introduction.apply(head)
+        exchange.original_path = head.target
+        head.target = manager.normalize(head.target)
+        if manager.http.stream_idle_timeout:
+            exchange.idle = exchange.live.timers.after(
+                manager.http.stream_idle_timeout,
+                partial(exchange.abort, StreamIdle()),
+            )
+        if head.upgrade and head.upgrade.lower().decode("ascii", "replace") not in manager.http.upgrades:
+            return local_response(exchange, _UPGRADE_REFUSED)
+        manager.route(exchange, head)
+        return await manager.run(exchange)
+
+    def _learn_peer(self, value: bytes) -> None:
+        if self._peer_believed and self._peer is None and value:
+            self._peer = peer_metadata.decode(value, self._info.principal)
+
+
+async def _send(exchange: ProxyExchange, response: Response) -> None:
+    """The response to the client, piece by piece as it arrives."""
+    stream = exchange.stream
+    head = response.head
+    exchange.status = head.status
+    exchange.response_headers = head.headers
+    if exchange.tunnel:
+        await _tunnel(exchange, response)
+        return
+    body = response.body
+    data = b"" if body.ended else body.receive_nowait()
+    if body.ended and body.trailers is None:
+        # Everything is here: the connection upstream can serve others while this is written.
+        if exchange.grpc:
+            _note_grpc(exchange, response)
+        exchange.release()
+        await stream.respond(head, data, end=True)
+        return
+    await stream.respond(head, data, end=False)
+    while not body.ended:
+        data = await body.receive()
+        exchange.touch()
+        if body.ended and body.trailers is None:
+            exchange.release()
+            await stream.send(data, end=True)
+            return
+        if data:
+            await stream.send(data)
+    if exchange.grpc:
+        _note_grpc(exchange, response)
+    trailers = body.trailers
+    exchange.release()
+    assert trailers is not None
+    await stream.send_trailers(trailers)
+
+
+async def _tunnel(exchange: ProxyExchange, response: Response) -> None:
+    """Both ways until both ends are done: websocket, CONNECT."""
+    stream = exchange.stream
+    assert exchange.lease is not None
+    await stream.respond(response.head, end=False)
+    if exchange.deadline is not None:
+        exchange.deadline.cancel()
+    await relay(stream, exchange.lease.stream, on_progress=exchange.touch)
+
+
+async def _send_bug(exchange: ProxyExchange) -> None:
+    stream = exchange.stream
+    error = RuntimeError("internal error")
+    if stream.response_started:
+        stream.abort(error)
+        return
+    response = local_response(exchange, from_error(error))
+    exchange.status = response.head.status
+    try:
+        await stream.respond(response.head, response.body.receive_nowait(), end=True)
+    except (MeshdError, OSError, trio.ClosedResourceError, trio.BrokenResourceError) as broken:
+        stream.abort(broken)
+
+
+def _note_grpc(exchange: ProxyExchange, response: Response) -> None:
+    value = None
+    if response.body.trailers is not None:
+        value = response.body.trailers.get(b"grpc-status")
+    if value is None:
+        value = response.head.headers.get(b"grpc-status")
+    if value is not None and value.isdigit():
+        exchange.grpc_status = int(value)
+
+
+def _note_failure(exchange: ProxyExchange, error: BaseException) -> None:
+    """The exchange was cut: by whom, for the log."""
+    cause = exchange.failure or error
+    if isinstance(cause, UpstreamError):
+        flag, detail = cause.flag, f"upstream_reset_after_response_started{{{cause.reason.replace(' ', '_')}}}"
+    elif isinstance(cause, ClientGone) or exchange.lease is None:
+        flag, detail = ResponseFlag.DOWNSTREAM_TERMINATION, "downstream_remote_disconnect"
+    elif isinstance(cause, (ProtocolError, ConnectionLost)):
+        # The backend broke off in the middle: Envoy calls it a protocol error.
+        flag, detail = ResponseFlag.UPSTREAM_PROTOCOL_ERROR, "upstream_reset_after_response_started{protocol_error}"
+    else:
+        reply = from_error(cause)
+        flag, detail = (reply.flags or (ResponseFlag.LOCAL_RESET,))[0], reply.detail
+    if flag not in exchange.flags:
+        exchange.flags.append(flag)
+    exchange.detail = detail
+
+
+def _report(exchange: ProxyExchange) -> None:
+    """Metrics and the access log, once per exchange."""
+    stream = exchange.stream
+    live = exchange.live
+    exchange.bytes_received = stream.bytes_received
+    exchange.bytes_sent = stream.bytes_sent
+    now = trio.current_time()
+    live.metrics.record(exchange, now - exchange.started)
+    if live.logger is not None:
+        live.logger.log(exchange, now)

@@ -1,0 +1,369 @@
+"""The forwarder: an exchange to a cluster and its answer back, in as many tries as the route allows.
+
+The plain path (the whole request is here, no timeouts, a free connection) is a
+straight line: pick, send, wait for the head. Nothing of it needs a task, a
+nursery or a cancel scope: deadlines are timers that abort what is waited for.
+
+Whatever goes wrong before a response head becomes a local reply here, so that
+the filters around see a response in every case. Only a client that has gone is
+an exception: there is nobody to reply to.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+import trio
+
+from meshd.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    MeshdError,
+    ProtocolError,
+    ResponseFlag,
+    TlsAlert,
+    UpstreamError,
+)
+from meshd.http.head import RequestHead, ResponseHead
+from meshd.http.stream import ClientStream
+from meshd.net.timers import Timers
+from meshd.policy.exchange import Exchange, Next, Response
+from meshd.proxy import peer_metadata
+from meshd.proxy.destination import hosts_known, passthrough_host
+from meshd.proxy.exchange import ProxyExchange
+from meshd.proxy.local import local_response
+from meshd.proxy.reply import ClientGone, RouteTimeout, StreamIdle, TryTimeout, from_error, missing_cluster
+from meshd.proxy.retry import RetryPlan
+from meshd.proxy.upload import Upload
+from meshd.proxy.upstream.host import Host
+from meshd.proxy.upstream.pool import Waiter
+from meshd.proxy.upstream.upstream import PassthroughUpstream, Upstream
+
+_ATTEMPT_COUNT = b"x-envoy-attempt-count"
+_SERVICE_TIME = b"x-envoy-upstream-service-time"
+_EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+
+
+@attrs.frozen(eq=False)
+class RoutePlan:
+    """What a route does, compiled; kept in its ``RouteEntry.chain``."""
+
+    run: Next
+    """The route's filters around its action."""
+    timeout: float = 0.0
+    retry: RetryPlan | None = None
+    missing_cluster_status: int = 503
+
+
+class Pause:
+    """A wait for time that can be given up."""
+
+    __slots__ = ("_error", "_event")
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._error: Exception | None = None
+
+    def abort(self, error: Exception) -> None:
+        self._error = error
+        self._event.set()
+
+    async def wait(self, timers: Timers, seconds: float) -> None:
+        """Wait; raises what ``abort`` was given."""
+        timer = timers.after(seconds, self._event.set)
+        try:
+            await self._event.wait()
+        finally:
+            timer.cancel()
+        if self._error is not None:
+            raise self._error
+
+
+async def forward(exchange: Exchange) -> Response:
+    """The last of a route's chain: send the exchange to its cluster."""
+    assert isinstance(exchange, ProxyExchange)
+    entry = exchange.entry
+    assert entry is not None
+    plan = entry.chain
+    assert isinstance(plan, RoutePlan)
+    target = entry.pick(exchange.live.rng)
+    exchange.cluster = target.cluster
+    target.edit_request(exchange, exchange.request)
+    upstream = exchange.live.upstreams.get(target.cluster)
+    if upstream is None:
+        response = local_response(exchange, missing_cluster(target.cluster, plan.missing_cluster_status))
+    else:
+        response = await _send(exchange, plan, upstream)
+    target.edit_response(exchange, response.head)
+    return response
+
+
+async def _send(exchange: ProxyExchange, plan: RoutePlan, upstream: Upstream) -> Response:
+    retry = plan.retry
+    timeout = plan.timeout
+    if exchange.fault_injected:
+        retry, timeout = None, 0.0
+    tries = Tries(exchange, upstream, retry, timeout)
+    try:
+        return await tries.run()
+    except (MeshdError, OSError) as error:
+        if isinstance(error, ClientGone) or exchange.failure.__class__ is ClientGone:
+            raise
+        exchange.release()
+        reply = from_error(error, attempts=exchange.attempts)
+        reply.flags = (*tries.flags, *reply.flags)
+        if isinstance(error, StreamIdle) and not exchange.stream.body.ended:
+            reply.status = 408
+        exchange.upstream_failure = str(error)
+        return local_response(exchange, reply)
+
+
+class Tries:
+    """The tries of one exchange. The whole mutable state is what ``__init__`` sets."""
+
+    __slots__ = ("avoid", "began", "exchange", "flags", "retry", "timeout", "upload", "upstream")
+
+    def __init__(self, exchange: ProxyExchange, upstream: Upstream, retry: RetryPlan | None, timeout: float) -> None:
+        self.exchange = exchange
+        self.upstream = upstream
+        self.retry = retry
+        self.timeout = timeout
+        self.avoid: list[Host] = []
+        self.began = 0.0
+        """When the deadline's time began, 0.0 before."""
+        self.flags: tuple[ResponseFlag, ...] = ()
+        """Of the tries as a whole: URX, or UO when there were too many retries."""
+        self.upload: Upload | None = None
+        if exchange.nursery is not None:
+            keep = exchange.live.limits.replay_bytes if retry is not None else 0
+            self.upload = Upload(exchange.stream.body, exchange.body, keep=keep, done=self._request_complete)
+        elif timeout:
+            self._request_complete()
+
+    async def run(self) -> Response:
+        """The response, or the last failure."""
+        exchange = self.exchange
+        while True:
+            exchange.attempts += 1
+            if exchange.attempts > 1:
+                self.upstream.retries += 1
+            try:
+                head = await self._try()
+            except (MeshdError, OSError) as error:
+                failure = self._judge(error)
+                if not self._again_after(failure):
+                    if failure is error:
+                        raise
+                    raise failure from error
+            else:
+                if not self._again_instead_of(head):
+                    return self._response(head)
+            finally:
+                if exchange.attempts > 1:
+                    self.upstream.retries -= 1
+            await self._before_retry()
+
+    async def _try(self) -> ResponseHead:
+        exchange = self.exchange
+        timer = None
+        retry = self.retry
+        if retry is not None and retry.per_try_timeout and self.upload is None:
+            timer = exchange.live.timers.after(retry.per_try_timeout, self._try_timed_out)
+        try:
+            return await self._attempt()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _attempt(self) -> ResponseHead:
+        exchange = self.exchange
+        upstream = self.upstream
+        host = await self._pick()
+        exchange.upstream_host = host.name
+        exchange.upstream_peer = host.endpoint.peer
+        lease = upstream.lease_nowait(host)
+        if lease is None:
+            waiter = Waiter()
+            exchange.current = waiter
+            if exchange.failure is not None:
+                raise exchange.failure
+            lease = await upstream.lease(host, waiter)
+        exchange.lease = lease
+        stream = lease.stream
+        exchange.current = stream
+        if exchange.failure is not None:
+            raise exchange.failure
+        pooled = lease.pooled
+        exchange.upstream_local = pooled.local
+        exchange.upstream_mtls = pooled.mtls
+        head = self._head()
+        if pooled.metadata_due:
+            pooled.metadata_due = False
+            head = _introduced(head, exchange)
+        began = trio.current_time()
+        if self.upload is None:
+            # A head that asks for another protocol leaves its stream open for it.
+            await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
+        else:
+            await self.upload.begin(stream, head, exchange)
+        response = await stream.receive_head()
+        exchange.touch()
+        service_time = int((trio.current_time() - began) * 1000)
+        exchange.upstream_service_time_ms = service_time
+        response.headers.set(_SERVICE_TIME, b"%d" % service_time)
+        host.answered(response.status)
+        return response
+
+    async def _pick(self) -> Host:
+        upstream = self.upstream
+        if isinstance(upstream, PassthroughUpstream):
+            return await passthrough_host(self.exchange, upstream)
+        if not upstream.known:
+            await hosts_known(self.exchange, upstream)
+        if not self.avoid:
+            return upstream.pick()
+        assert self.retry is not None
+        return upstream.pick(self.avoid, self.retry.host_selection_attempts)
+
+    def _head(self) -> RequestHead:
+        """The request's head for this try."""
+        exchange = self.exchange
+        head = exchange.request
+        head.headers.set(_ATTEMPT_COUNT, b"%d" % exchange.attempts)
+        if self.timeout or (self.retry is not None and self.retry.per_try_timeout):
+            head.headers.set(_EXPECTED_TIMEOUT, b"%d" % self._expected_ms())
+        if head.expect_continue:
+            head = head.copy()
+            head.expect_continue = False
+        return head
+
+    def _expected_ms(self) -> int:
+        left = self.timeout
+        if left and self.began:
+            left = max(0.001, self.began + left - trio.current_time())
+        if self.retry is not None and self.retry.per_try_timeout:
+            left = min(left, self.retry.per_try_timeout) if left else self.retry.per_try_timeout
+        return max(1, int(left * 1000))
+
+    # What to do with the outcome of a try.
+
+    def _judge(self, error: Exception) -> Exception:
+        """What a try's exception means, in the words of the errors' families."""
+        exchange = self.exchange
+        lease = exchange.lease
+        if lease is not None:
+            lease.host.failures += 1
+            lease.host.timeouts += isinstance(error, DeadlineExceeded)
+        if exchange.failure is not None:
+            return exchange.failure
+        sent = lease is not None and lease.stream.request_bytes_sent
+        if isinstance(error, ProtocolError):
+            flag = ResponseFlag.UPSTREAM_PROTOCOL_ERROR
+            return UpstreamError("protocol error", flag, cause=str(error), sent=True)
+        if isinstance(error, TlsAlert) or isinstance(error.__cause__, TlsAlert):
+            # With TLS 1.3 the server's no comes after the handshake; nothing that was sent has been read.
+            flag = ResponseFlag.UPSTREAM_CONNECTION_FAILURE
+            return UpstreamError("remote connection failure", flag, cause=f"TLS: {error}")
+        if isinstance(error, (ConnectionLost, OSError)):
+            flag = ResponseFlag.UPSTREAM_TERMINATION
+            return UpstreamError("connection termination", flag, cause=str(error), sent=sent)
+        return error
+
+    def _again_after(self, error: Exception) -> bool:
+        exchange, retry = self.exchange, self.retry
+        if retry is None or exchange.failure is not None:
+            return False
+        lease = exchange.lease
+        sent = lease is not None and lease.stream.request_bytes_sent
+        return retry.wants_failure(error, method=exchange.request.method, sent=sent) and self._may_retry()
+
+    def _again_instead_of(self, head: ResponseHead) -> bool:
+        retry = self.retry
+        if retry is None:
+            return False
+        wanted = retry.wants_status(head.status) and b"x-envoy-ratelimited" not in head.headers
+        if not wanted and self.exchange.grpc and retry.grpc_statuses:
+            grpc_status = head.headers.get(b"grpc-status")
+            wanted = grpc_status is not None and grpc_status.isdigit() and retry.wants_grpc(int(grpc_status))
+        return wanted and self._may_retry()
+
+    def _may_retry(self) -> bool:
+        assert self.retry is not None
+        if self.exchange.attempts > self.retry.attempts:
+            if self.retry.attempts:
+                self.flags = (ResponseFlag.RETRY_LIMIT_EXCEEDED,)
+            return False
+        if self.upload is not None and not self.upload.replayable:
+            return False
+        if self.upstream.retries >= self.upstream.cluster.limits.max_retries:
+            self.flags = (ResponseFlag.UPSTREAM_OVERFLOW,)
+            return False
+        return True
+
+    async def _before_retry(self) -> None:
+        """Clear the failed try away and wait for the next one's time."""
+        exchange, retry = self.exchange, self.retry
+        assert retry is not None
+        lease, exchange.lease = exchange.lease, None
+        if lease is not None:
+            _read_rest(lease.stream)
+            lease.release()
+            if retry.ignore_previous_hosts:
+                self.avoid.append(lease.host)
+        if self.upload is not None:
+            await self.upload.stop()
+        live = exchange.live
+        pause = Pause()
+        exchange.current = pause
+        if exchange.failure is not None:
+            raise exchange.failure
+        await pause.wait(live.timers, retry.backoff(exchange.attempts, live.rng.random()))
+        exchange.current = None
+        if exchange.failure is not None:
+            raise exchange.failure
+
+    def _response(self, head: ResponseHead) -> Response:
+        exchange = self.exchange
+        exchange.flags.extend(self.flags)
+        exchange.detail = "via_upstream"
+        assert exchange.lease is not None
+        exchange.tunnel = head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300)
+        return Response(head, exchange.lease.stream.body)
+
+    # Deadlines.
+
+    def _request_complete(self) -> None:
+        """The client has sent everything: the route's time begins."""
+        exchange = self.exchange
+        if self.timeout and not self.began:
+            self.began = trio.current_time()
+            exchange.deadline = exchange.live.timers.at(
+                self.began + self.timeout,
+                partial(exchange.abort, RouteTimeout()),
+            )
+
+    def _try_timed_out(self) -> None:
+        current = self.exchange.current
+        if current is not None:
+            current.abort(TryTimeout())
+
+
+def _introduced(head: RequestHead, exchange: ProxyExchange) -> RequestHead:
+    """The head with what the peer should know of us: once per connection."""
+    metadata = exchange.live.node_metadata
+    if not metadata:
+        return head
+    head = head.copy()
+    head.headers.set(peer_metadata.HEADER, metadata)
+    return head
+
+
+def _read_rest(stream: ClientStream) -> None:
+    """Take what is here of an answer that is not wanted, so that its connection may live on."""
+    body = stream.body
+    try:
+        while not body.ended and body.receive_nowait():
+            pass
+    except MeshdError:
+        return

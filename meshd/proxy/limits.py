@@ -1,0 +1,41 @@
+"""How much the data plane takes on, and how long it waits. Pure values.
+
+What a cluster or a listener's configuration says goes before these. Limits
+of heads, bodies and streams are the codecs' (``http/limits.py``).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+SECONDS = 1.0
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@attrs.frozen
+class ProxyLimits:
+    """The process's own bounds; every one is a setting of ``modes``."""
+
+    connections: int = 20_000
+    """Downstream connections of the whole proxy; more are closed at once."""
+    connections_per_listener: int = 10_000
+    """Downstream connections of one listener; more are closed at once."""
+    sniff_timeout: float = 15 * SECONDS
+    """Silence of a client whose first bytes decide the filter chain (Envoy's listener_filters_timeout)."""
+    handshake_timeout: float = 10 * SECONDS
+    """A client's TLS handshake (Envoy: transport_socket_connect_timeout, off; nginx 60 s)."""
+    replay_bytes: int = 1 * MIB
+    """Of a request body that are kept for another try (Envoy's per_connection_buffer_limit_bytes)."""
+    dns_refresh: float = 60 * SECONDS
+    """Between two look-ups of a DNS cluster's names (Istio's dnsRefreshRate)."""
+    dns_retry: float = 2 * SECONDS
+    """After a failed look-up; doubled at each failure up to ``dns_refresh``."""
+    destinations: int = 1024
+    """Idle destinations remembered by a passthrough cluster."""
+    drain_timeout: float = 30 * SECONDS
+    """For exchanges under way when the proxy or a listener drains; then they are cut."""
+    drain_grace: float = 0.0
+    """How long a draining proxy goes on accepting while it already says that it is not ready."""
+    tcp_half_close_timeout: float = 60 * SECONDS
+    """For the other direction of a relayed connection that is silent after one side has ended."""

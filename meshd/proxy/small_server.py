@@ -1,0 +1,162 @@
+"""A small HTTP server over a fixed table of paths: what admin, health and metrics ports are made of.
+
+With ``hosts`` it answers only those who name it by one of them (a browser that
+was led here by DNS rebinding names it otherwise), and only pages of its own.
+Things are changed by POST alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from urllib.parse import parse_qs
+
+import attrs
+import trio
+
+from meshd.errors import ConnectionLost, MeshdError
+from meshd.http.head import Headers, RequestHead, ResponseHead
+from meshd.http.limits import HttpLimits
+from meshd.http.server import serve_connection
+from meshd.http.serving import Drain
+from meshd.http.stream import ServerStream
+from meshd.net import connection as net
+from meshd.net.timers import Timers
+
+_log = logging.getLogger(__name__)
+
+SECONDS = 1.0
+
+LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+ADMIN_LIMITS = HttpLimits(idle_timeout=60 * SECONDS, header_timeout=10 * SECONDS, stream_idle_timeout=30 * SECONDS)
+CONNECTIONS = 100
+"""At once, per small server."""
+
+
+@attrs.frozen
+class Page:
+    """An answer: small text, or pieces that are made as they are sent."""
+
+    body: bytes | Iterable[bytes] = b""
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+
+
+Query = Mapping[str, str]
+Handler = Callable[[Query], Page | Awaitable[Page]]
+
+
+@attrs.frozen
+class Action:
+    """A handler, and whether it changes something (POST) or only looks (GET)."""
+
+    handler: Handler
+    changes: bool = False
+
+
+class SmallServer:
+    """Answers a fixed table of paths. Made by ``modes``; ``serve`` belongs in the process's nursery."""
+
+    def __init__(self, routes: Mapping[str, Action], timers: Timers, *, hosts: frozenset[str] | None = None) -> None:
+        """``hosts``: the names by which it may be called; None: any."""
+        self._routes = routes
+        self._timers = timers
+        self._hosts = hosts
+        # The whole mutable state.
+        self._open = 0
+
+    async def serve(
+        self,
+        listener: net.Listener,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve a listener until cancelled; closes it then."""
+        drain = Drain()
+        # A connection's failure is logged in its task and ends that connection alone.
+        async with trio.open_nursery() as connections:
+            task_status.started()
+            try:
+                while True:
+                    connection = await listener.accept()
+                    if self._open >= CONNECTIONS:
+                        connection.close()
+                        continue
+                    self._open += 1
+                    connections.start_soon(self._connection, connection, drain)
+            except trio.ClosedResourceError:
+                return
+            finally:
+                drain.begin()
+                listener.close()
+
+    async def _connection(self, connection: net.Connection, drain: Drain) -> None:
+        try:
+            await serve_connection(connection, self.handle, timers=self._timers, limits=ADMIN_LIMITS, drain=drain)
+        except (MeshdError, OSError) as error:
+            _log.debug("connection ended", extra={"reason": str(error)})
+        finally:
+            connection.close()
+            self._open -= 1
+
+    async def handle(self, stream: ServerStream) -> None:
+        """Answer one request."""
+        page = await self._page(stream.request)
+        if stream.request.method == b"HEAD":
+            page = attrs.evolve(page, body=b"")
+        headers = Headers.of(
+            [
+                (b"content-type", page.content_type.encode()),
+                (b"cache-control", b"no-cache, max-age=0"),
+                (b"x-content-type-options", b"nosniff"),
+            ],
+        )
+        if isinstance(page.body, bytes):
+            await stream.respond(ResponseHead(page.status, headers, length=len(page.body)), page.body, end=True)
+            return
+        await stream.respond(ResponseHead(page.status, headers, length=None), end=False)
+        try:
+            for piece in page.body:
+                if piece:
+                    await stream.send(piece)
+                # Long pages are made in slices; traffic goes on in between.
+                await trio.lowlevel.checkpoint()
+        except MeshdError:
+            stream.abort(ConnectionLost("the page was not finished"))
+            return
+        await stream.send(b"", end=True)
+
+    async def _page(self, head: RequestHead) -> Page:
+        refusal = self._refusal(head)
+        if refusal:
+            return Page(refusal.encode() + b"\n", 403)
+        path = head.path.decode("ascii", "replace")
+        action = self._routes.get(path)
+        if action is None:
+            return Page(self._help(), 200 if path in ("/", "/help") else 404)
+        if head.method not in ((b"POST",) if action.changes else (b"GET", b"HEAD")):
+            return Page(f"{path} is for {'POST' if action.changes else 'GET'}\n".encode(), 405)
+        query = {name: values[0] for name, values in parse_qs(head.query.decode("ascii", "replace")).items()}
+        page = action.handler(query)
+        return page if isinstance(page, Page) else await page
+
+    def _refusal(self, head: RequestHead) -> str:
+        hosts = self._hosts
+        if hosts is None:
+            return ""
+        if _host_of(head.authority) not in hosts:
+            return "this admin interface answers only to its own name (use localhost)"
+        origin = head.headers.get(b"origin")
+        if origin is not None and _host_of(origin.partition(b"://")[2]) not in hosts:
+            return "no pages of other origins, please"
+        return ""
+
+    def _help(self) -> bytes:
+        lines = [f"{'POST' if action.changes else 'GET '} {path}" for path, action in sorted(self._routes.items())]
+        return ("\n".join(lines) + "\n").encode()
+
+
+def _host_of(authority: bytes) -> str:
+    text = authority.decode("ascii", "replace").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]

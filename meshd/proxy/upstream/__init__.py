@@ -1,0 +1,1 @@
+"""The side that faces backends: clusters, hosts, balancing, pools."""

@@ -1,0 +1,37 @@
+"""What the data plane is given: everything it would otherwise have to take from the machine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import attrs
+
+from meshd.http.limits import HttpLimits
+from meshd.net.connection import Network, Resolver
+from meshd.net.timers import Timers
+from meshd.proxy.bindings import Bindings
+from meshd.proxy.limits import ProxyLimits
+from meshd.proxy.tls import TlsSide
+from meshd.telemetry.access_log import LogWriter
+from meshd.telemetry.metrics import Registry
+
+
+@attrs.frozen(eq=False)
+class ProxyWorld:
+    """Made by ``modes`` or by a test; the same for the engine's whole life."""
+
+    network: Network
+    resolver: Resolver
+    timers: Timers
+    """Its ``run`` is in the process's nursery."""
+    rng: random.Random
+    tls: TlsSide
+    wall_clock: Callable[[], float]
+    """Seconds since the epoch; for access logs and certificates only."""
+    registry: Registry
+    bindings: Bindings = Bindings()
+    limits: ProxyLimits = ProxyLimits()
+    http_limits: HttpLimits = HttpLimits()
+    log_writer: LogWriter | None = None
+    """Where access log lines go; None: nowhere."""
