@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -79,17 +80,34 @@ _BRANCHES: Final[dict[str, Any]] = {
 
 
 class EncodeMemo:
-    """Remembers the bytes of the values last encoded, so that unchanged ones are not encoded again.
+    """Remembers the bytes of values, so that unchanged ones are not encoded again.
 
-    An object that was kept from the last snapshot is recognised; an equal copy of
-    it is only encoded once more. Forgets what the last call did not use.
+    An object that was encoded before is recognised; an equal copy of it is only
+    encoded once more. One memo may serve the snapshots of many proxies, whose
+    parts are mostly the same. Whoever owns it calls ``turn`` now and then.
     """
 
-    # The whole mutable state is these two: the codecs met, and what the last call
-    # encoded, by branch and name: the object, its digest and its bytes.
+    # The whole mutable state is these three: the codecs met, and for each branch,
+    # name and object (by id, which the entry keeps from being used again) its
+    # digest and bytes, once for what was used since the last turn, once before it.
     def __init__(self) -> None:
         self.codecs = Codecs()
-        self.leaves: dict[tuple[str, str], tuple[object, str, bytes]] = {}
+        self._now: dict[tuple[str, str, int], tuple[object, str, bytes]] = {}
+        self._before: dict[tuple[str, str, int], tuple[object, str, bytes]] = {}
+
+    def turn(self) -> None:
+        """Forget what has not been used since the last turn."""
+        self._before, self._now = self._now, {}
+
+    def leaf(self, branch: str, name: str, key: object, make: Callable[[], bytes]) -> tuple[str, bytes]:
+        """Digest and bytes of ``key`` under this name."""
+        place = (branch, name, id(key))
+        found = self._now.get(place) or self._before.get(place)
+        if found is None:
+            content = make()
+            found = (key, digest(content), content)
+        self._now[place] = found
+        return found[1], found[2]
 
 
 class DecodeMemo:
@@ -121,7 +139,6 @@ def encode(snapshot: Snapshot, memo: EncodeMemo | None = None) -> Encoded:
         ConfigError: two values of one kind have the same name.
     """
     memo = memo or EncodeMemo()
-    kept: dict[tuple[str, str], tuple[object, str, bytes]] = {}
     parts: dict[str, bytes] = {}
     branches: dict[str, Json] = {}
     for branch, values in _leaves_of(snapshot).items():
@@ -130,18 +147,16 @@ def encode(snapshot: Snapshot, memo: EncodeMemo | None = None) -> Encoded:
         for name, key, value in values:
             if name in names:
                 raise ConfigError(f"a snapshot cannot hold two {branch} named {name!r}")
-            found = memo.leaves.get((branch, name))
-            if found is None or found[0] is not key:
-                content = canonical(write(value))
-                found = (key, digest(content), content)
-            kept[branch, name] = found
-            names[name] = found[1]
-            parts[found[1]] = found[2]
+            names[name], content = memo.leaf(branch, name, key, partial(_write_leaf, write, value))
+            parts[names[name]] = content
         if names:
             branches[branch] = _write_node(names, parts, 0)
-    memo.leaves = kept
     manifest = canonical({"branches": branches, "format": FORMAT, "trust_domain": snapshot.trust_domain})
     return Encoded(digest(manifest), manifest, parts)
+
+
+def _write_leaf(write: Callable[[Any], Json], value: object) -> bytes:
+    return canonical(write(value))
 
 
 def _leaves_of(snapshot: Snapshot) -> dict[str, Iterable[tuple[str, object, object]]]:

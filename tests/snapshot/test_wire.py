@@ -115,6 +115,7 @@ def test_memos_change_nothing_but_the_work() -> None:
     for snapshot in (first, second, first):
         encoded = encode(snapshot, encode_memo)
         assert encoded == encode(snapshot)
+        encode_memo.turn()
         assert read(encoded, memo=decode_memo) == attrs.evolve(snapshot, version=encoded.version)
     kept = read(encode(first), memo=decode_memo)
     assert kept.clusters[0] is read(encode(second), memo=decode_memo).clusters[0]
@@ -258,3 +259,26 @@ def test_a_deep_chain_of_nodes_is_refused() -> None:
     manifest = canonical({"branches": {"routes": digest(content)}, "format": 1, "trust_domain": "x"})
     with pytest.raises(ConfigError, match="nested too deeply"):
         decode(manifest, parts.__getitem__)
+
+
+def test_an_encode_memo_forgets_what_two_turns_did_not_use() -> None:
+    memo = EncodeMemo()
+    snapshot = wide(2)
+    made: list[str] = []
+
+    def make() -> bytes:
+        made.append("made")
+        return b"{}"
+
+    def leaf() -> None:
+        memo.leaf("clusters", "a", snapshot.clusters[0], make)
+
+    leaf()
+    leaf()
+    memo.turn()
+    leaf()
+    assert len(made) == 1
+    memo.turn()
+    memo.turn()
+    leaf()
+    assert len(made) == 2

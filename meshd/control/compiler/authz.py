@@ -1,0 +1,298 @@
+"""AuthorizationPolicies as what a proxy enforces. Pure.
+
+Source: Istio's ``pilot/pkg/security/authz/{builder,model}``. What this mesh
+cannot decide (tokens, external authorizers) is decided against the caller:
+an ALLOW rule never matches by it, a DENY rule is as wide as without it.
+Numbers of rules stay as they were written, because logs name them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from meshd.api import security as api
+from meshd.control.compiler import names
+from meshd.control.mesh import Owned
+from meshd.control.workloads import selects
+from meshd.snapshot.common import MatchKind, StringMatch
+from meshd.snapshot.policy import (
+    Authorization,
+    AuthorizationPolicy,
+    AuthorizationRule,
+    Condition,
+    Operation,
+    Source,
+)
+
+NEVER: Final = AuthorizationRule(operations=(Operation(ports=(0,)),))
+"""Matches nothing: no connection is to port 0."""
+
+POINTER: Final = "cluster.local"
+"""In policies this trust domain means the mesh's own, whatever its name (Istio)."""
+
+POINTER_SLASHES: Final = 4
+"""``cluster.local/ns/default/sa/reviews``: in anything else it is only a name."""
+
+JWT_KEYS: Final = "request.auth."
+KEYS: Final = frozenset(
+    {
+        "source.ip",
+        "remote.ip",
+        "source.namespace",
+        "source.principal",
+        "source.serviceAccount",
+        "source.trustDomain",
+        "destination.ip",
+        "destination.port",
+        "connection.sni",
+    }
+)
+"""What conditions can ask, besides ``request.headers[...]``."""
+
+
+class _Never(Exception):
+    """This rule cannot match."""
+
+
+class _NotThis(Exception):
+    """This alternative of a rule cannot match; another may."""
+
+
+def concerning(
+    policies: Iterable[Owned[api.AuthorizationPolicy]],
+    namespace: str,
+    labels: tuple[tuple[str, str], ...],
+    root_namespace: str,
+) -> tuple[Owned[api.AuthorizationPolicy], ...]:
+    """The policies that hold for a workload: of its namespace and of the root's, by their selectors.
+
+    A policy that is only to be watched (dry run) and one for other kinds of
+    objects (``targetRefs``) hold for no workload.
+    """
+    known = dict(labels)
+    found = []
+    for policy in policies:
+        spec = policy.resource
+        selector = () if spec.selector is None else tuple(spec.selector.matchLabels.items())
+        elsewhere = policy.namespace not in {namespace, root_namespace} or spec.targetRef or spec.targetRefs
+        if not elsewhere and not policy.dry_run and selects(selector, known):
+            found.append(policy)
+    return tuple(found)
+
+
+def compile_authorization(
+    policies: tuple[Owned[api.AuthorizationPolicy], ...], trust_domain: str, *, tcp: bool
+) -> Authorization | None:
+    """All policies of a workload as one filter, None when there is nothing to enforce.
+
+    Args:
+        policies: What ``concerning`` gave.
+        trust_domain: The mesh's own.
+        tcp: For connections whose requests are not seen: rules that speak of
+            requests then never allow, and deny without regard to it.
+    """
+    deny: list[AuthorizationPolicy] = []
+    allow: list[AuthorizationPolicy] = []
+    for policy in policies:
+        action = policy.resource.action
+        if action is api.Action.AUDIT:
+            continue
+        into = allow if action is api.Action.ALLOW else deny
+        writer = _Writer(policy.namespace, trust_domain, allow=action is api.Action.ALLOW, tcp=tcp)
+        rules = tuple(writer.rule(rule) for rule in policy.resource.rules)
+        into.append(AuthorizationPolicy(names.policy(policy.namespace, policy.name), rules))
+    allows = any(policy.resource.action is api.Action.ALLOW for policy in policies)
+    if not deny and not allows:
+        return None
+    return Authorization(deny=tuple(sorted(deny, key=_name)), allow=tuple(sorted(allow, key=_name)) if allows else None)
+
+
+def _name(policy: AuthorizationPolicy) -> str:
+    return policy.name
+
+
+def string_match(text: str, *, ignore_case: bool = False) -> StringMatch:
+    """A policy's value: ``*`` is anything but empty, ``abc*`` a prefix, ``*abc`` a suffix, else exact."""
+    if text == "*":
+        return StringMatch(MatchKind.NON_EMPTY)
+    if text.startswith("*"):
+        return StringMatch(MatchKind.SUFFIX, text[1:], ignore_case)
+    if text.endswith("*"):
+        return StringMatch(MatchKind.PREFIX, text[:-1], ignore_case)
+    return StringMatch(MatchKind.EXACT, text, ignore_case)
+
+
+def glob_match(text: str) -> StringMatch:
+    """A namespace, in which ``*`` may stand anywhere."""
+    if "*" in text[1:-1]:
+        return StringMatch(MatchKind.REGEX, ".*".join(re.escape(part) for part in text.split("*")))
+    return string_match(text)
+
+
+def path_match(text: str) -> StringMatch:
+    """A path: as other values, or a template with ``{*}`` for one segment and ``{**}`` for any number."""
+    if "{*}" not in text and "{**}" not in text:
+        return string_match(text)
+    pattern = re.escape(text).replace(re.escape("{**}"), ".*").replace(re.escape("{*}"), "[^/]+")
+    return StringMatch(MatchKind.REGEX, pattern)
+
+
+@attrs.frozen
+class _Writer:
+    """Writes the rules of one policy."""
+
+    namespace: str
+    trust_domain: str
+    allow: bool
+    tcp: bool
+
+    def rule(self, rule: api.Rule) -> AuthorizationRule:
+        try:
+            return AuthorizationRule(
+                sources=self._sources(rule.from_),
+                operations=self._operations(rule.to),
+                conditions=self._conditions(rule.when),
+            )
+        except _Never:
+            return NEVER
+
+    def _unsupported(self) -> None:
+        """Something cannot be decided here: an ALLOW rule never matches by it, a DENY rule does without it."""
+        if self.allow:
+            raise _Never
+
+    def _sources(self, entries: tuple[api.From, ...]) -> tuple[Source, ...]:
+        found = []
+        for entry in entries:
+            try:
+                source = self._source(entry.source or api.Source())
+            except _NotThis:
+                continue
+            if source == Source():
+                return ()
+            found.append(source)
+        if entries and not found:
+            raise _Never
+        return tuple(found)
+
+    def _source(self, source: api.Source) -> Source:
+        if source == api.Source() or (self.tcp and (source.requestPrincipals or source.notRequestPrincipals)):
+            self._unsupported()
+        elif source.requestPrincipals:
+            # Nobody verifies tokens, so no request has a principal of this kind.
+            raise _NotThis
+        accounts = tuple(map(self._account, source.serviceAccounts))
+        domains = tuple(map(_domain, source.trustDomains))
+        principals = self._principals(source.principals)
+        if sum(1 for each in (accounts, domains, principals) if each) > 1:
+            # Istio refuses these together; each alone would let more in.
+            self._unsupported()
+        return Source(
+            principals=principals or accounts or domains,
+            not_principals=(
+                *self._principals(source.notPrincipals),
+                *map(self._account, source.notServiceAccounts),
+                *map(_domain, source.notTrustDomains),
+            ),
+            namespaces=tuple(map(glob_match, source.namespaces)),
+            not_namespaces=tuple(map(glob_match, source.notNamespaces)),
+            ip_blocks=source.ipBlocks,
+            not_ip_blocks=source.notIpBlocks,
+            remote_ip_blocks=source.remoteIpBlocks,
+            not_remote_ip_blocks=source.notRemoteIpBlocks,
+        )
+
+    def _account(self, text: str) -> StringMatch:
+        namespace, slash, account = text.rpartition("/")
+        return StringMatch(MatchKind.SUFFIX, f"/ns/{namespace if slash else self.namespace}/sa/{account}")
+
+    def _principals(self, texts: Iterable[str]) -> tuple[StringMatch, ...]:
+        found = []
+        for text in texts:
+            principal = text.removeprefix("spiffe://")
+            domain, _, path = principal.partition("/")
+            pointer = domain == POINTER and principal.count("/") == POINTER_SLASHES
+            found.append(string_match(f"{self.trust_domain}/{path}" if pointer else principal))
+        return tuple(found)
+
+    def _operations(self, entries: tuple[api.To, ...]) -> tuple[Operation, ...]:
+        found = []
+        for entry in entries:
+            operation = self._operation(entry.operation or api.Operation())
+            if operation == Operation():
+                return ()
+            found.append(operation)
+        return tuple(found)
+
+    def _operation(self, operation: api.Operation) -> Operation:
+        if operation == api.Operation():
+            self._unsupported()
+        ports, not_ports = _ports(operation.ports), _ports(operation.notPorts)
+        if self.tcp:
+            if attrs.evolve(operation, ports=(), notPorts=()) != api.Operation():
+                self._unsupported()
+            return Operation(ports=ports, not_ports=not_ports)
+        return Operation(
+            hosts=tuple(string_match(each, ignore_case=True) for each in operation.hosts),
+            not_hosts=tuple(string_match(each, ignore_case=True) for each in operation.notHosts),
+            ports=ports,
+            not_ports=not_ports,
+            methods=tuple(map(string_match, operation.methods)),
+            not_methods=tuple(map(string_match, operation.notMethods)),
+            paths=tuple(map(path_match, operation.paths)),
+            not_paths=tuple(map(path_match, operation.notPaths)),
+        )
+
+    def _conditions(self, conditions: tuple[api.Condition, ...]) -> tuple[Condition, ...]:
+        found = []
+        for condition in conditions:
+            key = condition.key
+            if key.startswith(JWT_KEYS) and not self.tcp:
+                if condition.values:
+                    raise _Never
+            elif key in KEYS or (key.startswith("request.headers[") and not self.tcp):
+                found.append(self._condition(condition))
+            else:
+                self._unsupported()
+        return tuple(found)
+
+    def _condition(self, condition: api.Condition) -> Condition:
+        key = condition.key
+        compare = self._comparison(key)
+        # Accounts and trust domains are parts of the principal.
+        key = "source.principal" if key in {"source.serviceAccount", "source.trustDomain"} else key
+        return Condition(key, compare(condition.values), compare(condition.notValues))
+
+    def _comparison(self, key: str) -> Callable[[tuple[str, ...]], tuple[StringMatch, ...]]:
+        if key == "source.principal":
+            return self._principals
+        one: Callable[[str], StringMatch] = string_match
+        if key == "source.serviceAccount":
+            one = self._account
+        elif key == "source.trustDomain":
+            one = _domain
+        elif key == "source.namespace":
+            one = glob_match
+        elif key.endswith((".ip", ".port")):
+            one = _exactly
+        return lambda values: tuple(map(one, values))
+
+
+def _exactly(text: str) -> StringMatch:
+    return StringMatch(MatchKind.EXACT, text)
+
+
+def _domain(text: str) -> StringMatch:
+    """A trust domain, as the beginning of a principal; ``*.example`` needs a pattern."""
+    if "*" in text:
+        return StringMatch(MatchKind.REGEX, ".*".join(re.escape(part) for part in text.split("*")) + "/.*")
+    return StringMatch(MatchKind.PREFIX, f"{text}/")
+
+
+def _ports(texts: Iterable[str]) -> tuple[int, ...]:
+    """Port numbers; what is none can never be a connection's port."""
+    return tuple(int(text) if text.isascii() and text.isdigit() else 0 for text in texts)

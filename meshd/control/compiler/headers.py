@@ -1,0 +1,68 @@
+"""Header operations of routes and destinations, and the host rewrite hidden in them. Pure.
+
+Source: Istio's ``pilot/pkg/networking/core/route/route.go`` (``TranslateHeadersOperations``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from meshd.api.networking.virtual_service import HeaderOperations as ApiOperations
+from meshd.api.networking.virtual_service import Headers
+from meshd.snapshot.common import HeaderOperations
+
+HOST_NAMES = frozenset({"host", ":authority"})
+
+
+@attrs.frozen
+class Edits:
+    """What a ``headers`` block asks for. ``host`` is a host rewrite, "" for none."""
+
+    request: HeaderOperations = HeaderOperations()
+    response: HeaderOperations = HeaderOperations()
+    host: str = ""
+
+
+def edits(headers: Headers | None) -> Edits:
+    """Translate a ``headers`` block."""
+    if headers is None:
+        return Edits()
+    return Edits(_operations(headers.request), _operations(headers.response), _host(headers.request))
+
+
+def _operations(operations: ApiOperations | None) -> HeaderOperations:
+    if operations is None:
+        return HeaderOperations()
+    return HeaderOperations(
+        remove=tuple(name.lower() for name in operations.remove if _editable(name)),
+        set=_pairs(operations.set.items()),
+        add=_pairs(operations.add.items()),
+    )
+
+
+def _pairs(items: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name.lower(), value) for name, value in items if _editable(name)))
+
+
+def _editable(name: str) -> bool:
+    """The request line and Host are no headers to edit; ``set`` of Host is a host rewrite instead."""
+    return not name.startswith(":") and name.lower() != "host"
+
+
+def _host(operations: ApiOperations | None) -> str:
+    if operations is None:
+        return ""
+    found = {name.lower(): value for name, value in sorted(operations.set.items()) if name.lower() in HOST_NAMES}
+    return found.get(":authority") or found.get("host", "")
+
+
+def then(first: HeaderOperations, second: HeaderOperations) -> HeaderOperations:
+    """Both in turn, as one: what ``second`` sets replaces what ``first`` set or added."""
+    overwritten = {name for name, _ in second.set}
+    return HeaderOperations(
+        remove=tuple(dict.fromkeys((*first.remove, *second.remove))),
+        set=(*(pair for pair in first.set if pair[0] not in overwritten), *second.set),
+        add=(*(pair for pair in first.add if pair[0] not in overwritten), *second.add),
+    )

@@ -1,0 +1,77 @@
+"""Retry policies, with Istio's defaults. Pure.
+
+Source: Istio's ``pilot/pkg/networking/core/route/retry/retry.go``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshd.api.networking.virtual_service import HTTPRetry
+from meshd.snapshot.route import RetryPolicy
+
+BY_STATUS: Final = "retriable-status-codes"
+OUTBOUND_ON: Final = ("connect-failure", "refused-stream", "unavailable", "cancelled", BY_STATUS)
+INBOUND_ON: Final = ("reset-before-request",)
+ATTEMPTS: Final = 2
+BACKOFF: Final = 0.025
+BACKOFF_GROWTH: Final = 10
+"""The longest pause is this many times the first (Envoy)."""
+
+OUTBOUND_DEFAULT: Final = RetryPolicy(attempts=ATTEMPTS, on=OUTBOUND_ON)
+INBOUND_DEFAULT: Final = RetryPolicy(attempts=ATTEMPTS, on=INBOUND_ON, ignore_previous_hosts=False)
+
+
+def outbound(retries: HTTPRetry | None) -> RetryPolicy | None:
+    """Of a route to another service: two tries more unless the rule says otherwise, None for none."""
+    if retries is None:
+        return OUTBOUND_DEFAULT
+    attempts = ATTEMPTS if retries.attempts is None else retries.attempts
+    if attempts <= 0:
+        return None
+    on, codes = _conditions(retries.retryOn) if retries.retryOn else (OUTBOUND_ON, ())
+    base = retries.backoff or BACKOFF
+    return RetryPolicy(
+        attempts=attempts,
+        on=on,
+        status_codes=codes,
+        per_try_timeout=retries.perTryTimeout or 0.0,
+        base_interval=base,
+        max_interval=base * BACKOFF_GROWTH,
+        ignore_previous_hosts=True if retries.retryIgnorePreviousHosts is None else retries.retryIgnorePreviousHosts,
+    )
+
+
+def inbound(retries: HTTPRetry | None, *, grpc: bool = False) -> RetryPolicy | None:
+    """Of a sidecar to its own application: one host, so only how often, when and how soon can be said."""
+    if grpc:
+        return None
+    if retries is None:
+        return INBOUND_DEFAULT
+    attempts = ATTEMPTS if retries.attempts is None else retries.attempts
+    if attempts <= 0:
+        return None
+    on, codes = _conditions(retries.retryOn) if retries.retryOn else (INBOUND_ON, ())
+    base = retries.backoff or BACKOFF
+    return RetryPolicy(
+        attempts=attempts,
+        on=on,
+        status_codes=codes,
+        base_interval=base,
+        max_interval=base * BACKOFF_GROWTH,
+        ignore_previous_hosts=False,
+    )
+
+
+def _conditions(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """``retryOn``: names and status codes; a code asks for ``retriable-status-codes`` too."""
+    names: list[str] = []
+    codes: list[int] = []
+    for entry in (each.strip() for each in text.split(",")):
+        if entry.isascii() and entry.isdigit():
+            codes.append(int(entry))
+        elif entry:
+            names.append(entry)
+    if codes and BY_STATUS not in names:
+        names.append(BY_STATUS)
+    return tuple(names), tuple(codes)

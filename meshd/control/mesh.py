@@ -1,0 +1,181 @@
+"""The mesh: all documents, put in order and ready to be looked up. Pure.
+
+Made once for each change of the documents; never changes. Equal documents make
+an equal mesh whatever their order and wherever they were written: files, lines
+and the order of a directory are left behind here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from meshd.api.document import Document
+from meshd.api.kubernetes import Endpoints, EndpointSlice, Secret
+from meshd.api.networking.destination_rule import DestinationRule
+from meshd.api.networking.gateway import Gateway
+from meshd.api.networking.virtual_service import VirtualService
+from meshd.api.security import AuthorizationPolicy, PeerAuthentication
+from meshd.control import services as service_rules
+from meshd.control import workloads as workload_rules
+from meshd.control.hosts import DOMAIN, visible
+from meshd.control.services import Service, Source
+from meshd.control.workloads import Backends, WorkloadIndex
+
+ROOT_NAMESPACE: Final = "istio-system"
+"""Whose policies hold for the whole mesh."""
+
+DRY_RUN: Final = "istio.io/dry-run"
+
+Resource = TypeVar("Resource")
+
+
+@attrs.frozen(cache_hash=True)
+class Owned(Generic[Resource]):
+    """A resource with its owner, without where it was written."""
+
+    kind: str
+    namespace: str
+    name: str
+    resource: Resource
+    seniority: tuple[str, str, str] = ("~", "", "")
+    dry_run: bool = False
+    """A policy that must only be watched (``istio.io/dry-run``)."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def _by_host(services: Iterable[Service]) -> dict[str, tuple[Service, ...]]:
+    found: dict[str, list[Service]] = {}
+    for service in services:
+        found.setdefault(service.host, []).append(service)
+    return {host: tuple(sorted(each, key=service_rules.precedence)) for host, each in found.items()}
+
+
+@attrs.frozen(eq=False)
+class Mesh:
+    """Everything there is. Collections are sorted, older first."""
+
+    services: tuple[Service, ...] = ()
+    backends: Mapping[tuple[str, str], Backends] = attrs.field(factory=dict, repr=False)
+    """By the service's host and namespace."""
+    virtual_services: tuple[Owned[VirtualService], ...] = ()
+    destination_rules: tuple[Owned[DestinationRule], ...] = ()
+    gateways: tuple[Owned[Gateway], ...] = ()
+    peer_authentications: tuple[Owned[PeerAuthentication], ...] = ()
+    authorization_policies: tuple[Owned[AuthorizationPolicy], ...] = ()
+    secrets: Mapping[tuple[str, str], Secret] = attrs.field(factory=dict, repr=False)
+    """By namespace and name."""
+    root_namespace: str = ROOT_NAMESPACE
+    domain: str = DOMAIN
+    by_host: Mapping[str, tuple[Service, ...]] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(lambda self: _by_host(self.services), takes_self=True)
+    )
+
+    @classmethod
+    def of(cls, documents: Iterable[Document]) -> Mesh:
+        """Put documents in order.
+
+        The same object twice: which one counts is decided before (``ingest``); here
+        it is the older one, else the one whose content sorts first, so that the
+        order of ``documents`` never matters.
+        """
+        kinds: dict[str, list[Document]] = {}
+        for document in _unique(documents):
+            kinds.setdefault(document.kind, []).append(document)
+        services, backends = _services(kinds)
+        return cls(
+            services=services,
+            backends=backends,
+            virtual_services=_owned(kinds, "VirtualService"),
+            destination_rules=_owned(kinds, "DestinationRule"),
+            gateways=_owned(kinds, "Gateway"),
+            peer_authentications=_owned(kinds, "PeerAuthentication"),
+            authorization_policies=_owned(kinds, "AuthorizationPolicy"),
+            secrets={(each.namespace, each.name): each.resource for each in kinds.get("Secret", ())},
+        )
+
+    def service(self, host: str, viewer: str) -> Service | None:
+        """The service of a host as one namespace sees it: its own first, then Kubernetes', then the oldest."""
+        candidates = [each for each in self.by_host.get(host, ()) if visible(each.export_to, each.namespace, viewer)]
+        own = [each for each in candidates if each.namespace == viewer]
+        return next(iter(own or candidates), None)
+
+    def visible_services(self, viewer: str) -> tuple[Service, ...]:
+        """One service for each host that a namespace sees, by host."""
+        found = (self.service(host, viewer) for host in sorted(self.by_host))
+        return tuple(service for service in found if service is not None)
+
+
+def _unique(documents: Iterable[Document]) -> list[Document]:
+    found: dict[Any, Document] = {}
+    for document in documents:
+        other = found.get(document.key)
+        if other is None or _rank(document) < _rank(other):
+            found[document.key] = document
+    return sorted(found.values(), key=lambda document: (document.seniority, str(document.key)))
+
+
+def _rank(document: Document) -> tuple[Any, ...]:
+    labels = (sorted(document.labels.items()), sorted(document.annotations.items()))
+    return (document.seniority, document.api_version, repr(document.resource), labels)
+
+
+def _owned(kinds: dict[str, list[Document]], kind: str) -> tuple[Owned[Any], ...]:
+    return tuple(
+        Owned(
+            kind,
+            each.namespace,
+            each.name,
+            each.resource,
+            each.seniority,
+            dry_run=each.annotations.get(DRY_RUN, "") == "true",
+        )
+        for each in kinds.get(kind, ())
+    )
+
+
+def _services(kinds: dict[str, list[Document]]) -> tuple[tuple[Service, ...], dict[tuple[str, str], Backends]]:
+    index = WorkloadIndex(workload_rules.from_document(each) for each in kinds.get("WorkloadEntry", ()))
+    slices: dict[tuple[str, str], list[EndpointSlice]] = {}
+    for each in kinds.get("EndpointSlice", ()):
+        name = each.labels.get(workload_rules.SERVICE_NAME, "")
+        slices.setdefault((each.namespace, name), []).append(each.resource)
+    endpoints: dict[tuple[str, str], Endpoints] = {
+        (each.namespace, each.name): each.resource for each in kinds.get("Endpoints", ())
+    }
+    declared: dict[tuple[str, str], list[tuple[Service, Backends]]] = {}
+    for document in kinds.get("Service", ()):
+        service = service_rules.from_kubernetes(document)
+        own = (document.namespace, document.name)
+        backends = _kubernetes_backends(document, service, slices.get(own, []), endpoints.get(own), index)
+        declared.setdefault((service.host, service.namespace), []).append((service, backends))
+    for document in kinds.get("ServiceEntry", ()):
+        for service in service_rules.from_service_entry(document):
+            backends = workload_rules.backends_of_entry(service, document.resource, document, index)
+            declared.setdefault((service.host, service.namespace), []).append((service, backends))
+    services = [service_rules.merge(tuple(each for each, _ in found)) for found in declared.values()]
+    joined = {key: workload_rules.join(backends for _, backends in found) for key, found in declared.items()}
+    return tuple(sorted(services, key=lambda each: (each.seniority, each.host))), joined
+
+
+def _kubernetes_backends(
+    document: Document,
+    service: Service,
+    slices: list[EndpointSlice],
+    endpoints: Endpoints | None,
+    index: WorkloadIndex,
+) -> Backends:
+    spec = document.resource
+    if service.source is Source.DNS:
+        return workload_rules.backends_of_names(service, (spec.externalName,))
+    parts = [workload_rules.backends_of_workloads(service, index.select(service.namespace, service.selector))]
+    if slices:
+        # Kubernetes writes the same endpoints in both forms.
+        parts.append(workload_rules.backends_of_slices(service, slices))
+    elif endpoints is not None:
+        parts.append(workload_rules.backends_of_endpoints(service, endpoints, not_ready=spec.publishNotReadyAddresses))
+    return workload_rules.join(parts)
