@@ -14,6 +14,12 @@ The kinds:
   client certificate.
 - *web client*: to servers outside the mesh, by host name.
 
+Whether a certificate is still, and already, valid is judged by the wall clock
+that was given, not by OpenSSL, which knows the machine's only: a mesh on
+virtual time lives on its own. (With the system's roots it is OpenSSL: those
+have nothing to do with a mesh.) The judgement travels with the context
+(``net.tls.JudgingContext``), so no user of it can forget it.
+
 A private key reaches OpenSSL through memory (``memfd``), never through a disk.
 """
 
@@ -21,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -28,8 +35,11 @@ from pathlib import Path
 
 import attrs
 
+from meshd.certs.der import read_certificate
 from meshd.certs.identity import Identity, IdentitySource
+from meshd.certs.verify import judge_times
 from meshd.errors import ConfigError, IdentityError
+from meshd.net.tls import JudgingContext
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """TLS 1.2: forward secrecy and AEAD only, which are Istio's suites less RSA key exchange. TLS 1.3 has no others."""
@@ -37,6 +47,11 @@ SECURITY_LEVEL = "@SECLEVEL=2"
 """OpenSSL: no RSA or DH below 2,048 bits, no SHA-1 signatures."""
 MAX_KEPT = 256
 """Contexts kept for credentials and host names; beyond, the oldest is built again when it is asked for."""
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME, which ``ssl`` has no name for."""
 
 _VERSIONS = {
     "": ssl.TLSVersion.TLSv1_2,
@@ -150,7 +165,7 @@ class TlsContexts:
             context = _new_context(settings, server=True)
             _load_credential(context, credential)
             if client_roots_pem:
-                _load_roots(context, client_roots_pem)
+                _load_roots(context, client_roots_pem, self._wall_clock)
                 context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
                 _forbid_resumption(context, server=True)
             return context
@@ -185,7 +200,7 @@ class TlsContexts:
             context.check_hostname = verify_host and not insecure_skip_verify
             context.verify_mode = ssl.CERT_NONE if insecure_skip_verify else ssl.CERT_REQUIRED
             if roots_pem is not None:
-                _load_roots(context, roots_pem)
+                _load_roots(context, roots_pem, None if insecure_skip_verify else self._wall_clock)
             elif not insecure_skip_verify:
                 context.load_default_certs(ssl.Purpose.SERVER_AUTH)
             if credential is not None:
@@ -201,7 +216,8 @@ class TlsContexts:
         key = (settings, server, mode)
         context = self._mesh.get(key)
         if context is None:
-            context = self._mesh[key] = mesh_context(identity, settings, server=server, mode=mode)
+            context = mesh_context(identity, settings, server=server, mode=mode, wall_clock=self._wall_clock)
+            self._mesh[key] = context
         return context
 
     def _kept(self, key: tuple[object, ...], build: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
@@ -220,8 +236,9 @@ def mesh_context(
     *,
     server: bool,
     mode: ssl.VerifyMode = ssl.CERT_REQUIRED,
+    wall_clock: Callable[[], float] | None = None,
 ) -> ssl.SSLContext:
-    """A new context of one side of the mesh's mutual TLS.
+    """A new context of one side of the mesh's mutual TLS. Without a wall clock the machine's is believed.
 
     Raises:
         IdentityError: certificate, key or bundle cannot be used.
@@ -232,16 +249,16 @@ def mesh_context(
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     _forbid_resumption(context, server=server)
     try:
-        _load_roots(context, identity.bundle_pem)
+        _load_roots(context, identity.bundle_pem, wall_clock)
         _load_credential(context, Credential(identity.chain_pem, identity.key_pem))
     except ConfigError as error:
         raise IdentityError(f"the identity {identity.spiffe_id} cannot be used: {error}") from error
     return context
 
 
-def _new_context(settings: TlsSettings, *, server: bool) -> ssl.SSLContext:
+def _new_context(settings: TlsSettings, *, server: bool) -> JudgingContext:
     """Without trust and without a certificate. ``check_hostname`` is off, which alone lets ``verify_mode`` be chosen."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    context = JudgingContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -281,13 +298,27 @@ def _forbid_resumption(context: ssl.SSLContext, *, server: bool) -> None:
         context.num_tickets = 0
 
 
-def _load_roots(context: ssl.SSLContext, pem: str) -> None:
+def _load_roots(context: JudgingContext, pem: str, wall_clock: Callable[[], float] | None) -> None:
+    """Trust these, at the times that ``wall_clock`` gives; without one, at the machine's."""
     if "-----BEGIN CERTIFICATE-----" not in pem:
         raise ConfigError("there is no certificate among the trusted roots")
     try:
-        context.load_verify_locations(cadata=pem)
+        context.load_verify_locations(cadata=pem if wall_clock is None else _without_expired(pem, wall_clock()))
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"the trusted roots are no PEM certificates: {_reason(error)}") from error
+    if wall_clock is not None:
+        context.verify_flags |= _NO_CHECK_TIME
+        context.judge = judge_times(wall_clock)
+
+
+def _without_expired(pem: str, now: float) -> str:
+    """A root that was renewed with the same key may be there twice, and OpenSSL, not minding the time, takes either."""
+    blocks = _CERTIFICATE.findall(pem)
+    try:
+        current = [block for block in blocks if read_certificate(ssl.PEM_cert_to_DER_cert(block)).not_after > now]
+    except IdentityError as error:
+        raise ValueError(str(error)) from error
+    return "\n".join(current or blocks)
 
 
 def _load_credential(context: ssl.SSLContext, credential: Credential) -> None:

@@ -7,8 +7,9 @@ verified the chain; these look at the names. Nothing allowed means nobody is.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from meshd.certs.der import CERT_SIGN, CRL_SIGN, DIGITAL_SIGNATURE, read_certificate
 from meshd.certs.spiffe import SpiffeId, peer_spiffe_id
 from meshd.errors import IdentityError
 from meshd.net.tls import Verify
@@ -30,6 +31,7 @@ def verify_spiffe(*, ids: Collection[str] = (), trust_domains: Collection[str] =
         if optional and not certificate:
             return ""
         identity: SpiffeId = peer_spiffe_id(certificate)
+        _check_leaf(tls.getpeercert(binary_form=True) or b"")
         name = str(identity)
         if allowed:
             if name not in allowed:
@@ -61,6 +63,55 @@ def verify_names(names: Collection[str], *, optional: bool = False) -> Verify:
         return ""
 
     return verify
+
+
+def judge_times(wall_clock: Callable[[], float]) -> Callable[[ssl.SSLObject], None]:
+    """Every certificate of the peer's verified chain must be valid now, by this clock.
+
+    A peer without a certificate passes: whether it needs one is OpenSSL's to say.
+    """
+
+    def judge(tls: ssl.SSLObject) -> None:
+        leaf = tls.getpeercert(binary_form=True)
+        if leaf is None:
+            return
+        now = wall_clock()
+        # A resumed session keeps the leaf only; its chain was judged minutes ago.
+        for der in [leaf] if tls.session_reused else verified_chain(tls):
+            fields = read_certificate(der)
+            if now > fields.not_after:
+                raise IdentityError("the peer's certificate is refused: certificate has expired")
+            if now < fields.not_before:
+                raise IdentityError("the peer's certificate is refused: certificate is not yet valid")
+
+    return judge
+
+
+def verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The peer's chain as OpenSSL has verified it, leaf first, root last, in DER.
+
+    Raises:
+        IdentityError: there is none.
+    """
+    chain: list[bytes] = []
+    if hasattr(tls, "get_verified_chain"):  # Python 3.13
+        chain = tls.get_verified_chain()
+    else:
+        inner = tls._sslobj  # type: ignore[attr-defined]
+        chain = [ssl.PEM_cert_to_DER_cert(link.public_bytes()) for link in inner.get_verified_chain() or ()]
+    if not chain:
+        raise IdentityError("the peer's certificate chain was not verified")
+    return chain
+
+
+def _check_leaf(der: bytes) -> None:
+    """X509-SVID, sections 4.1 and 4.3: what signs certificates is no workload."""
+    fields = read_certificate(der)
+    usage = fields.key_usage
+    if fields.is_ca or (usage is not None and usage & (CERT_SIGN | CRL_SIGN)):
+        raise IdentityError("the peer's certificate is an authority's, not a workload's")
+    if usage is None or not usage & DIGITAL_SIGNATURE:
+        raise IdentityError("the peer's certificate is not for digital signatures")
 
 
 def _carries(kind: str, shown: str, wanted: frozenset[str]) -> bool:

@@ -55,6 +55,17 @@ Verify = Callable[[ssl.SSLObject], str]
 """Given a finished handshake: the peer's SPIFFE id, "" for a peer that needs none. Raises IdentityError."""
 
 
+class JudgingContext(ssl.SSLContext):
+    """A context with a judgement of its own, which every handshake made with it must pass.
+
+    For what OpenSSL cannot be asked: it tells time by the machine's clock only,
+    and meshd's clock is given (``certs/contexts.py``).
+    """
+
+    judge: Callable[[ssl.SSLObject], None] | None = None
+    """Given a finished handshake, raises IdentityError."""
+
+
 async def wrap_server(
     connection: Connection,
     context: ssl.SSLContext,
@@ -337,6 +348,9 @@ class TlsConnection:
         """Shake hands and judge the peer; on failure say so to it, close, and raise."""
         try:
             await self._shake_hands(max_bytes)
+            context = self._object.context
+            if isinstance(context, JudgingContext) and context.judge is not None:
+                context.judge(self._object)
             if verify is not None:
                 self._identity = verify(self._object)
         except (IdentityError, ProtocolError, ConnectionLost):

@@ -60,6 +60,7 @@ class TestCa:
         common_name: str = "",
         usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
         is_ca: bool = False,
+        digital_signature: bool = True,
         key: Key | None = None,
         bundle_pem: str | None = None,
     ) -> Identity:
@@ -81,7 +82,11 @@ class TestCa:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
         builder = _builder(subject, self.certificate.subject, leaf_key, start, end)
         builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        builder = builder.add_extension(_key_usage(ca=is_ca), critical=True)
+        builder = builder.add_extension(_key_usage(ca=is_ca, digital_signature=digital_signature), critical=True)
+        if is_ca:
+            builder = builder.add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(leaf_key.public_key()), critical=False
+            )
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
         if names:
@@ -155,10 +160,10 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: Key, start: float, end:
     )
 
 
-def _key_usage(*, ca: bool) -> x509.KeyUsage:
+def _key_usage(*, ca: bool, digital_signature: bool = True) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
+        digital_signature=digital_signature,
+        content_commitment=not digital_signature,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
