@@ -33,6 +33,7 @@ CODES: dict[str, str] = {
     "MD0006": "DefinedTwice",
     "MD0007": "CannotBeRead",
     "MD0008": "LastGoodInForce",
+    "MD0009": "NoSuchPort",
 }
 """Every code that is in use, and its name."""
 

@@ -72,24 +72,21 @@ def settle(previous: Good, incoming: SourceSet) -> Settled:
 
 def combine(settled: Iterable[Settled]) -> Merged:
     """Every source's good entries as one set, each object once."""
-    winners: dict[Key, Entry] = {}
+    claims: dict[Key, list[Entry]] = {}
     findings: list[Finding] = []
     for each in settled:
         findings += each.findings
         for (key, _), entry in each.good.items():
-            other = winners.get(key)
-            if other is None:
-                winners[key] = entry
-                continue
-            loser, winner = sorted((other, entry), key=_age)
-            findings.append(_defined_twice(loser, winner, "is newer"))
-            winners[key] = winner
-    documents = tuple(
-        entry.document
-        for _, entry in sorted(winners.items(), key=lambda item: attrs.astuple(item[0]))
-        if entry.document
-    )
-    return Merged(documents, tuple(sorted(set(findings), key=lambda finding: finding.sort_key)))
+            claims.setdefault(key, []).append(entry)
+    documents: list[Document] = []
+    for _, entries in sorted(claims.items(), key=lambda item: attrs.astuple(item[0])):
+        *losers, winner = sorted(entries, key=_age)
+        assert winner.document is not None
+        documents.append(winner.document)
+        for loser in losers:
+            why = "is newer" if winner.modified > loser.modified else "comes later by name"
+            findings.append(_defined_twice(loser, winner, why))
+    return Merged(tuple(documents), tuple(sorted(set(findings), key=lambda finding: finding.sort_key)))
 
 
 def _age(entry: Entry) -> tuple[float, str]:

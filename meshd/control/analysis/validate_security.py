@@ -90,9 +90,9 @@ def _action(document: Document, policy: AuthorizationPolicy, path: Path) -> Iter
     dry_run = document.annotations.get(DRY_RUN)
     if dry_run is not None:
         at = ("metadata", "annotations", DRY_RUN)
-        if dry_run.lower() not in ("true", "false"):
+        if dry_run not in ("true", "false"):
             yield error(at, f'"{dry_run}" is neither "true" nor "false"')
-        elif dry_run.lower() == "true":
+        elif dry_run == "true":
             yield warning(at, "meshd does not report dry runs yet: the policy has no effect")
     if policy.action is not Action.ALLOW and not document.has((*path, "rules")):
         yield error(
