@@ -18,13 +18,13 @@ The loops share a nursery: an unexpected exception in one is a bug and ends all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import attrs
 import trio
 
-from meshd.agent.channel import Channel, ControlError, Exchange, Unreachable
+from meshd.agent.channel import Channel, ControlError, Exchange, Trust, Unreachable
 from meshd.agent.config import AgentConfig, AgentStatus, World
 from meshd.agent.enrolment import Enrolment, IdentityHolder
 from meshd.agent.poller import Apply, Poller
@@ -63,7 +63,13 @@ class Agent:
         self._world = world
         self._keystore = Keystore.open(config.state_dir) if config.state_dir is not None else None
         self._holder = IdentityHolder()
-        self._enrolment = Enrolment(config, world, self._holder, save=self._save_identity)
+        self._enrolment = Enrolment(
+            config,
+            world,
+            self._holder,
+            save=self._save_identity,
+            unverified=lambda: self._channel(lambda: Trust("")),
+        )
         self._poller = Poller(config, world, apply, trust_domain=self._trust_domain, keystore=self._keystore)
         self._contexts = TlsContexts(self._holder, wall_clock=world.wall_clock)
         # The rest of the mutable state: whether the application is well, what the control
@@ -134,8 +140,8 @@ class Agent:
                 was meant.
         """
         task_status.started()
-        renewals, polls = self._channel(), self._channel()
-        registrations = self._channel()
+        renewals = self._channel(self._enrolment.channel_trust)
+        polls, registrations = self._channel(), self._channel()
         try:
             if self._holder.current is None:
                 await self._join(renewals)
@@ -175,9 +181,9 @@ class Agent:
         if self._keystore is not None:
             self._keystore.close()
 
-    def _channel(self) -> Channel:
-        config = self._config
-        return Channel(config.control, self._world, self._contexts, config.limits, trust=self._enrolment.channel_trust)
+    def _channel(self, trust: Callable[[], Trust | None] = lambda: None) -> Channel:
+        """A channel that shows our certificate, or believes whom it is told as long as there is none."""
+        return Channel(self._config.control, self._world, self._contexts, self._config.limits, trust=trust)
 
     def _believes(self, identity: Identity) -> bool:
         """Can an identity from the disk be used for what this proxy was told to be?"""
@@ -302,7 +308,7 @@ class Agent:
     def _failed(self, what: str, error: Exception, failures: int) -> None:
         # One line for each new problem, not for each try.
         if str(error) != self._problem or self._connected:
-            log.warning(f"{what} failed", extra={"error": str(error), "failures": failures})
+            log.warning("%s failed", what, extra={"error": str(error), "failures": failures})
         self._connected = isinstance(error, ControlError)
         self._problem = str(error)
 

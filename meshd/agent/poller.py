@@ -148,8 +148,8 @@ class Poller:
             self._rejected += 1
             raise
         self._note_generation(reply)
-        self.from_disk = False
         if version == self.applied:
+            self.from_disk = False
             self.refused = self.refused_reason = ""
         bundle = (reply.headers.get(BUNDLE_HEADER) or b"").decode("ascii", "replace")
         return News(bundle, changed, not changed and trio.current_time() - began < limits.poll_interval)
