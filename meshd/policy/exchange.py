@@ -108,6 +108,8 @@ class Exchange:
     """The response's headers as sent, for the log."""
     fault_injected: bool = False
     """A fault on this route switches its timeout and retries off (Istio)."""
+    remote_host: str = ""
+    """The client's address as trusted hops tell it (x-forwarded-for, PROXY protocol); "" is the connection's peer."""
     reroute: bool = False
     """Set by a filter of the chain that changed what routes look at: the route is asked for again."""
 

@@ -26,7 +26,17 @@ ResponseEdit = Callable[[Exchange, ResponseHead], None]
 
 _HOST = frozenset(("host", ":authority"))
 _FRAMING = frozenset(
-    ("content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "trailer")
+    (
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "upgrade",
+        "expect",
+        "trailer",
+    )
 )
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -89,16 +99,20 @@ class _Edits:
         for name, template in _compiled(operations.set):
             if request and name in _HOST:
                 self.host = _constant(template) if isinstance(template, bytes) else template
-            elif _editable(name) and callable(template):
+            elif not _editable(name):
+                continue
+            elif not isinstance(template, bytes):
                 dynamic.append((True, name.encode(), template))
-            elif _editable(name) and template:
+            elif template:
                 static = [line for line in static if line[0] != name.encode()]
                 static.append((name.encode(), template))
                 removed.append(name.encode())
         for name, template in _compiled(operations.add):
-            if _editable(name) and callable(template):
+            if not _editable(name):
+                continue
+            if not isinstance(template, bytes):
                 dynamic.append((False, name.encode(), template))
-            elif _editable(name) and template:
+            elif template:
                 static.append((name.encode(), template))
         self._removed = tuple(dict.fromkeys(removed))
         self._dynamic = tuple(dynamic)
@@ -136,7 +150,9 @@ def _compiled(items: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, bytes |
     for written, value in items:
         name = written.strip().lower()
         if name in _FRAMING:
-            raise ConfigError(f"header {written!r} says how messages are framed or connections kept, and cannot be set: remove this edit")
+            raise ConfigError(
+                f"header {written!r} says how messages are framed or connections kept, and cannot be set: remove this edit"
+            )
         if not _TOKEN.fullmatch(name.removeprefix(":")):
             raise ConfigError(f"{written!r} is no header name")
         yield name, _template(name, value)

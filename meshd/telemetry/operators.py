@@ -277,7 +277,9 @@ HEADER_OPERATORS: Mapping[str, Factory] = {
     "DOWNSTREAM_LOCAL_ADDRESS": _plain(_local),
     "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": _plain(lambda exchange: exchange.connection.local.host),
     "DOWNSTREAM_LOCAL_PORT": _number(lambda exchange: exchange.connection.local.port),
-    "DOWNSTREAM_PEER_URI_SAN": _plain(lambda exchange: f"spiffe://{name}" if (name := exchange.connection.principal) else None),
+    "DOWNSTREAM_PEER_URI_SAN": _plain(
+        lambda exchange: f"spiffe://{name}" if (name := exchange.connection.principal) else None
+    ),
     "DOWNSTREAM_REMOTE_ADDRESS": _plain(_peer),
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_peer_host),
     "DOWNSTREAM_REMOTE_PORT": _number(lambda exchange: exchange.connection.peer.port),
