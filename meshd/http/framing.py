@@ -38,6 +38,16 @@ _FORBIDDEN_TRAILER = re.compile(
 """Trailers may not say how a message is framed, routed, authenticated or read (RFC 9110 section 6.5.1)."""
 
 
+def refuse_trailers(block: bytes) -> None:
+    """Refuse trailers that would change what the message means.
+
+    Raises:
+        ProtocolError: with status 400.
+    """
+    if _FORBIDDEN_TRAILER.search(block):
+        raise _broken("a trailer that belongs into the head")
+
+
 class Decoder(Protocol):
     """Takes the framing off one body."""
 
@@ -224,8 +234,7 @@ class ChunkedDecoder:
         block = data[at : blank + 4]
         if _TRAILERS.fullmatch(block) is None:
             raise _broken("a trailer that is none")
-        if _FORBIDDEN_TRAILER.search(block):
-            raise _broken("a trailer that belongs into the head")
+        refuse_trailers(block)
         self.trailers = Headers(block[:-2])
         self.ended = True
         return blank + 4
@@ -282,8 +291,7 @@ class ChunkedEncoder:
         """See ``Encoder``."""
         self.ended = True
         block = trailers.render()
-        if block and _FORBIDDEN_TRAILER.search(block):
-            raise ValueError("a trailer that belongs into the head")
+        refuse_trailers(block)
         return b"0\r\n" + block + b"\r\n"
 
 

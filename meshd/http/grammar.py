@@ -28,9 +28,7 @@ _HOST_PORT = rb"[0-9A-Za-z.-]{1,200}+(?::[0-5]?[0-9]{1,4})?"
 _REQUEST = re.compile(
     rb"([A-Z]{1,32}+) (?:http://(" + _HOST_PORT + rb"))?(/[!-\"$-~]*+) HTTP/1\.1\r\n(" + _FIELDS + rb")\r\n"
 )
-_RESPONSE = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\x20-\x7e]*+))?+\r\n(" + _FIELDS + rb")\r\n"
-)
+_RESPONSE = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\x20-\x7e]*+))?+\r\n(" + _FIELDS + rb")\r\n")
 # Groups: 1 a host's value, 2 a length, 3 chunked, 4 close or keep-alive, 5 a line that is merely dropped; a match
 # without a group is any other line about framing or connection, which is not ordinary.
 _SPECIAL = re.compile(

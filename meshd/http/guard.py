@@ -25,8 +25,8 @@ MAX_AUTHORITY = 255 + len(":65535")
 
 _STRAY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _STRAY_START = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n")
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"++) ([\x21-\x7e]++) HTTP/([0-9])\.([0-9])")
-_STATUS_LINE = re.compile(rb"HTTP/([0-9])\.([0-9]) ([0-9]{3})(?: [\t\x20-\x7e\x80-\xff]*)?")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"++) ([\x21-\x7e]++) HTTP/([0-9]\.[0-9])")
+_STATUS_LINE = re.compile(rb"HTTP/([0-9]\.[0-9]) ([0-9]{3})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FIELD_NAME = re.compile(TOKEN + rb"++")
 _AUTHORITY = re.compile(rb"(?:[0-9A-Za-z._~-]++|\[[0-9A-Fa-f:.]++\])(?::([0-9]{1,5}))?")
 _METHOD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Z]{1,32}+")
@@ -58,7 +58,7 @@ def refuse_request(raw: bytes, *, accept_http_10: bool = False) -> None:
     lines = raw[:-4].split(b"\r\n")
     method, target, version = _request_line(lines[0], accept_http_10=accept_http_10)
     fields = _fields(lines[1:])
-    _refuse_ambiguous_length(fields, version, 400)
+    _refuse_ambiguous_length(fields, version)
     hosts = fields.get(b"host", [])
     if len(hosts) > 1:
         raise ProtocolError("more than one Host", detail="http1.multiple_hosts")
@@ -70,7 +70,7 @@ def refuse_request(raw: bytes, *, accept_http_10: bool = False) -> None:
     _refuse_connection(fields)
     if version == b"1.1" and any(value.lower() != b"100-continue" for value in fields.get(b"expect", ())):
         raise ProtocolError("an expectation that cannot be met", status=417, detail="http1.expectation_failed")
-    if method == b"CONNECT" and (b"transfer-encoding" in fields or fields.get(b"content-length", [b"0"]) != [b"0"]):
+    if method == b"CONNECT" and _says_body(fields):
         raise ProtocolError("CONNECT with a body", detail="http1.codec_error")
 
 
@@ -81,27 +81,29 @@ def refuse_response(raw: bytes) -> None:
         ProtocolError: with status 502.
     """
     try:
-        _refuse_stray_bytes(raw, _STRAY)
-        lines = raw[:-4].split(b"\r\n")
-        match = _STATUS_LINE.fullmatch(lines[0])
-        if match is None:
-            raise ProtocolError("no status line", detail="http1.codec_error")
-        major, minor, digits = match.groups()
-        if major != b"1" or minor not in b"01":
-            raise ProtocolError("an HTTP version that was not asked for", detail="http1.codec_error")
-        status = int(digits)
-        if not 100 <= status <= 599:
-            raise ProtocolError("a status out of range", detail="http1.codec_error")
-        fields = _fields(lines[1:])
-        _refuse_ambiguous_length(fields, b"1." + minor, 502)
-        if (status < 200 or status == 204) and (
-            b"transfer-encoding" in fields or fields.get(b"content-length", [b"0"]) != [b"0"]
-        ):
-            raise ProtocolError("a body where there can be none", detail="http1.body_disallowed")
-        _refuse_connection(fields)
+        _refuse_response(raw)
     except ProtocolError as error:
         error.status = 502
         raise
+
+
+def _refuse_response(raw: bytes) -> None:
+    _refuse_stray_bytes(raw, _STRAY)
+    lines = raw[:-4].split(b"\r\n")
+    match = _STATUS_LINE.fullmatch(lines[0])
+    if match is None:
+        raise ProtocolError("no status line", detail="http1.codec_error")
+    version, digits = match.groups()
+    status = int(digits)
+    if version not in (b"1.0", b"1.1"):
+        raise ProtocolError("an HTTP version that was not asked for", detail="http1.codec_error")
+    if not 100 <= status <= 599:
+        raise ProtocolError("a status out of range", detail="http1.codec_error")
+    fields = _fields(lines[1:])
+    _refuse_ambiguous_length(fields, version)
+    if (status < 200 or status == 204) and _says_body(fields):
+        raise ProtocolError("a body where there can be none", detail="http1.body_disallowed")
+    _refuse_connection(fields)
 
 
 def refuse_start(data: bytes, seen: int = 0) -> None:
@@ -173,6 +175,27 @@ def split_target(method: bytes, target: bytes, *, secure: bool = True) -> tuple[
     return (rest if rest.startswith(b"/") else b"/" + rest), match[2]
 
 
+def refuse_twin(name: bytes) -> None:
+    """Refuse ``content_length`` and its like: many servers read it as ``content-length``.
+
+    Raises:
+        ProtocolError: with status 400.
+    """
+    if b"_" in name and _SENSITIVE.fullmatch(name.replace(b"_", b"-")):
+        raise ProtocolError("the twin of a header that matters", detail="unexpected_underscore")
+
+
+def read_length(value: bytes) -> int:
+    """A Content-Length.
+
+    Raises:
+        ProtocolError: with status 400: it is no plain number.
+    """
+    if _DIGITS.fullmatch(value) is None:
+        raise ProtocolError("a Content-Length that is no number", detail="http1.invalid_content_length")
+    return int(value)
+
+
 def _refuse_stray_bytes(data: bytes, stray: re.Pattern[bytes], start: int = 0) -> None:
     match = stray.search(data, start)
     if match is not None:
@@ -184,8 +207,7 @@ def _request_line(line: bytes, *, accept_http_10: bool) -> tuple[bytes, bytes, b
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise ProtocolError("no request line", detail="http1.codec_error")
-    method, target, major, minor = match.groups()
-    version = major + b"." + minor
+    method, target, version = match.groups()
     if version == b"1.0" and not accept_http_10:
         raise ProtocolError("HTTP/1.0 is not served", status=426, detail="low_version")
     if version not in (b"1.0", b"1.1"):
@@ -204,13 +226,17 @@ def _fields(lines: list[bytes]) -> dict[bytes, list[bytes]]:
         if not colon or _FIELD_NAME.fullmatch(name) is None:
             raise ProtocolError("a header line without a name", detail="http1.codec_error")
         name = name.lower()
-        if b"_" in name and _SENSITIVE.fullmatch(name.replace(b"_", b"-")):
-            raise ProtocolError("the twin of a header that matters", detail="http1.unexpected_underscore")
+        if b"_" in name:
+            refuse_twin(name)
         fields.setdefault(name, []).append(value.strip(b" \t"))
     return fields
 
 
-def _refuse_ambiguous_length(fields: dict[bytes, list[bytes]], version: bytes, unknown_coding: int) -> None:
+def _says_body(fields: dict[bytes, list[bytes]]) -> bool:
+    return b"transfer-encoding" in fields or fields.get(b"content-length", [b"0"]) != [b"0"]
+
+
+def _refuse_ambiguous_length(fields: dict[bytes, list[bytes]], version: bytes) -> None:
     codings = fields.get(b"transfer-encoding")
     lengths = fields.get(b"content-length")
     if codings is not None:
@@ -219,10 +245,13 @@ def _refuse_ambiguous_length(fields: dict[bytes, list[bytes]], version: bytes, u
         if version == b"1.0":
             raise ProtocolError("Transfer-Encoding in HTTP/1.0", detail="http1.transfer_encoding_not_allowed")
         if len(codings) > 1 or codings[0].lower() != b"chunked":
-            status = 501 if unknown_coding == 400 else unknown_coding
-            raise ProtocolError("a transfer coding other than chunked", status=status, detail="http1.invalid_transfer_encoding")
-    if lengths is not None and (len(lengths) > 1 or _DIGITS.fullmatch(lengths[0]) is None):
-        raise ProtocolError("a Content-Length that is no number", detail="http1.invalid_content_length")
+            raise ProtocolError(
+                "a transfer coding other than chunked", status=501, detail="http1.invalid_transfer_encoding"
+            )
+    if lengths is not None:
+        if len(lengths) > 1:
+            raise ProtocolError("more than one Content-Length", detail="http1.invalid_content_length")
+        read_length(lengths[0])
 
 
 def _refuse_connection(fields: dict[bytes, list[bytes]]) -> None:

@@ -38,14 +38,14 @@ def _line(name: bytes, value: bytes) -> bytes:
 
 
 class Headers:
-    """An ordered header list, kept as bytes.
+    r"""An ordered header list, kept as bytes.
 
     Not task-safe: it belongs to one exchange. ``copy`` costs next to nothing (the
     bytes are shared) and is what a retry starts from.
 
     Args:
         block: Lines ``name: value`` each ended by CR LF, known to be well formed.
-        lower: ``b"\\r\\n" + block.lower()`` when the caller has it already.
+        lower: ``b"\r\n" + block.lower()`` when the caller has it already.
     """
 
     __slots__ = ("_block", "_lower")
@@ -185,7 +185,17 @@ class RequestHead:
     ``HTTP/1.1`` or ``HTTP/2``.
     """
 
-    __slots__ = ("authority", "expect_continue", "headers", "length", "method", "scheme", "target", "upgrade", "version")
+    __slots__ = (
+        "authority",
+        "expect_continue",
+        "headers",
+        "length",
+        "method",
+        "scheme",
+        "target",
+        "upgrade",
+        "version",
+    )
 
     def __init__(
         self,

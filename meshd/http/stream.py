@@ -26,10 +26,15 @@ from meshd.net.connection import Connection
 class Body(Protocol):
     """The bytes of a message's body, framing taken off."""
 
-    ended: bool
-    """True once the last byte has been handed out. True from the start when there is no body."""
-    trailers: Headers | None
-    """Trailer fields, once ended; None when there were none."""
+    @property
+    def ended(self) -> bool:
+        """True once the last byte has been handed out. True from the start when there is no body."""
+        ...
+
+    @property
+    def trailers(self) -> Headers | None:
+        """Trailer fields, once ended; None when there were none."""
+        ...
 
     async def receive(self) -> bytes:
         """The next piece, as it arrived (never empty before the end); b"" at the end.
@@ -51,15 +56,26 @@ class ServerStream(Protocol):
 
     connection: Connection
     request: RequestHead
-    body: Body
     response_started: bool
-    bytes_received: int
-    """Body bytes of the request so far."""
+    ended: bool
+    """True once the response's last byte was handed to the network."""
+    aborted: bool
+    """True after ``abort``."""
     bytes_sent: int
     """Body bytes of the response so far."""
     on_abort: Callable[[Exception], None] | None
     """Called once when the client has gone (connection hung up, stream reset)
     while nobody waits on this stream: the handler's cue to give up. Set by the handler."""
+
+    @property
+    def body(self) -> Body:
+        """The request's body. After a 101, or a 2xx to CONNECT, the tunnel's bytes."""
+        ...
+
+    @property
+    def bytes_received(self) -> int:
+        """Body bytes of the request so far."""
+        ...
 
     async def send_informational(self, head: ResponseHead) -> None:
         """Send a 1xx (100, 103). Dropped for HTTP/1.0 clients."""
@@ -94,10 +110,13 @@ class ClientStream(Protocol):
     """The client's side of one exchange. Made by ``ClientConnection.open``."""
 
     connection: Connection
-    body: Body
-    """The response's body; meaningful after ``receive_head``."""
     request_bytes_sent: bool
     """True once any byte of the request was handed to the network: a retry is then no longer certain to be the first execution."""
+
+    @property
+    def body(self) -> Body:
+        """The response's body, or the tunnel's bytes; meaningful after ``receive_head``."""
+        ...
 
     async def send_head(self, head: RequestHead, data: bytes = b"", *, end: bool) -> None:
         """Send the head with the first bytes of the body in one write. Does not change ``head``."""
