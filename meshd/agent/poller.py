@@ -261,6 +261,9 @@ class Poller:
         limits = self._config.limits
         found: dict[str, SecretMaterial] = {}
         for ref in wanted:
+            if not ref.version:
+                # A file of this machine, or a Secret that does not exist: nothing to fetch.
+                continue
             held = self.secrets.get(ref.name)
             if held is not None and held.version == ref.version:
                 found[ref.name] = held

@@ -1,0 +1,50 @@
+"""Gateway certificates out of Secrets, for the gateways whose configuration names them. Pure.
+
+Source: Istio's ``pilot/pkg/credentials/kube``: ``tls.crt``, ``tls.key`` and
+``ca.crt``, or ``cert``, ``key`` and ``cacert``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from meshd.api.kubernetes import Secret
+from meshd.control.compiler.secrets import KUBERNETES, version
+from meshd.control.scope import Scope
+from meshd.snapshot.protocol import SecretResponse
+
+
+def find_secret(secrets: Mapping[tuple[str, str], Secret], scope: Scope, name: str) -> SecretResponse | None:
+    """A secret as a snapshot names it, from the proxy's own namespace; None when there is none.
+
+    Args:
+        secrets: By namespace and name (``Mesh.secrets``).
+        scope: Who asks.
+        name: ``kubernetes://NAME``. Files of the proxy's machine are none of ours.
+    """
+    if not name.startswith(KUBERNETES):
+        return None
+    secret = secrets.get((scope.namespace, name.removeprefix(KUBERNETES)))
+    if secret is None:
+        return None
+    return SecretResponse(
+        name=name,
+        version=version(secret),
+        certificate=_value(secret, "tls.crt", "cert"),
+        key=_value(secret, "tls.key", "key"),
+        ca=_value(secret, "ca.crt", "cacert"),
+    )
+
+
+def _value(secret: Secret, *names: str) -> str:
+    for name in names:
+        if text := secret.stringData.get(name, ""):
+            return text
+        if data := secret.data.get(name, ""):
+            try:
+                return base64.b64decode(data, validate=True).decode("utf-8")
+            except (binascii.Error, UnicodeDecodeError):
+                return ""
+    return ""
