@@ -210,7 +210,6 @@ class SocketConnection:
                 with trio.move_on_after(DRAIN_TIME):
                     await self.send_eof()
                     await self._drain()
-            await trio.lowlevel.checkpoint()
         except ConnectionLost:
             # The peer is gone: nobody is left to read our last words.
             pass
@@ -220,6 +219,7 @@ class SocketConnection:
                 raise
         finally:
             self.close()
+        await trio.lowlevel.checkpoint()
 
     async def _drain(self) -> None:
         left = DRAIN_BYTES

@@ -277,7 +277,8 @@ class MemoryConnection:
         return self.wire.server if self is self.wire.client else self.wire.client
 
     def _hang_up_soon(self) -> None:
-        if self.closed:
+        # A reader that waits is woken, and learns by itself.
+        if self.closed or self._receiving:
             return
         if self.wire.latency:
             trio.lowlevel.spawn_system_task(self._hang_up_later, self.wire.latency)
