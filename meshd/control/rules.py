@@ -110,7 +110,13 @@ class Bound:
 def virtual_services(mesh: Mesh, viewer: str, gateway: str = MESH) -> tuple[Bound, ...]:
     """The VirtualServices that one gateway (or the sidecars) of a namespace sees, older first."""
     return tuple(
-        Bound(rule, tuple(resolve(host, rule.namespace, mesh.domain) for host in rule.resource.hosts))
+        Bound(rule, _hosts(rule, mesh.domain, everything=gateway != MESH))
         for rule in mesh.virtual_services
         if gateway in gateways_of(rule) and visible(rule.resource.exportTo, rule.namespace, viewer)
     )
+
+
+def _hosts(rule: Owned[VirtualService], domain: str, *, everything: bool) -> tuple[str, ...]:
+    """Its hosts in full. ``*`` is for gateways: sidecars would take every service for it (Istio refuses it there)."""
+    hosts = (resolve(host, rule.namespace, domain) for host in rule.resource.hosts)
+    return tuple(host for host in hosts if everything or host != "*")

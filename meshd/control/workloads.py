@@ -83,8 +83,8 @@ def from_document(document: Document) -> Workload:
 
 
 def from_endpoint(entry: WorkloadEntry, document: Document) -> Workload:
-    """An endpoint written inside a ServiceEntry."""
-    return _workload(entry, document.name, document.namespace)
+    """An endpoint written inside a ServiceEntry; it has no name of its own."""
+    return _workload(entry, "", document.namespace)
 
 
 def _workload(

@@ -9,7 +9,7 @@ from meshd.control.mesh import Owned
 from meshd.control.scope import peer_of, spiffe_id
 from meshd.control.services import Service
 from meshd.control.workloads import Backend, Backends, selects
-from meshd.snapshot.cluster import Endpoint, EndpointGroup
+from meshd.snapshot.cluster import Endpoint, EndpointGroup, Peer
 
 SubsetLabels = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Name and labels of each subset."""
@@ -53,5 +53,12 @@ def _endpoint(backend: Backend, policies: tuple[Owned[PeerAuthentication], ...],
         mtls=mtls,
         identity=identity,
         locality=backend.locality,
-        peer=peer_of(backend.labels, workload=backend.name, namespace=backend.namespace, principal=identity),
+        peer=_peer(backend, identity),
     )
+
+
+def _peer(backend: Backend, identity: str) -> Peer:
+    """What telemetry says of it; a bare address is nobody in particular."""
+    if not (backend.name or backend.labels or identity):
+        return Peer()
+    return peer_of(backend.labels, workload=backend.name, namespace=backend.namespace, principal=identity)

@@ -86,7 +86,8 @@ class Placed:
         port = self.server.port
         if self.kind == "http":
             return f"http.{port.number}"
-        return f"https.{port.number}.{port.name}.{self.gateway.name}.{self.gateway.namespace}"
+        # Only HTTPS has a table; the others use its form to name their chains.
+        return f"{self.kind}.{port.number}.{port.name}.{self.gateway.name}.{self.gateway.namespace}"
 
     def takes(self, bound: Bound) -> Iterator[str]:
         """The hosts under which a VirtualService appears here: the narrower of its and the server's."""

@@ -180,7 +180,7 @@ def _mesh_chains(
 ) -> Iterator[FilterChain]:
     """Chains that terminate mesh mTLS; where nothing else is let in, any ALPN will do."""
     match = FilterChainMatch(destination_port=port, transport_protocol=TLS)
-    offered = MESH_ALPN
+    offered: tuple[str, ...] = MESH_ALPN
     if _sniffed(served):
         http = attrs.evolve(match, application_protocols=MESH_HTTP)
         yield attrs.evolve(_http(served, guard, f"{label}-http", http), tls=tls)

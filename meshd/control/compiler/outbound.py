@@ -48,7 +48,7 @@ def compile_outbound(world: World) -> Outbound:
     services = sorted(world.services.values(), key=precedence)
     return Outbound(
         listeners=_listeners(world, services, index),
-        tables=(*_tables(world, services, bound, index), _allow_any_table()),
+        tables=(*_tables(world, services, bound, index), RouteTable(names.HTTP_PROXY, (allow_any(),))),
         clusters=tuple(cluster for service in services for cluster in world.clusters(service)),
         endpoints=tuple(group for service in services for group in world.endpoints(service)),
     )
@@ -146,10 +146,6 @@ def allow_any() -> VirtualHost:
     return VirtualHost(names.ALLOW_ANY, ("*",), (Route(names.ALLOW_ANY, RouteMatch(), forward),))
 
 
-def _allow_any_table() -> RouteTable:
-    return RouteTable(names.ALLOW_ANY, (allow_any(),))
-
-
 # --- listeners ---
 
 
@@ -236,7 +232,7 @@ def _virtual_outbound() -> Listener:
     http = FilterChain(
         f"{names.VIRTUAL_OUTBOUND}-http",
         FilterChainMatch(application_protocols=PLAIN_HTTP),
-        http=HttpManager(route_table=names.ALLOW_ANY, route_by_port=True),
+        http=HttpManager(route_table=names.HTTP_PROXY, route_by_port=True),
     )
     rest = FilterChain(f"{names.VIRTUAL_OUTBOUND}-catchall-tcp", tcp=TcpProxy(((names.PASSTHROUGH, 1),)))
     return Listener(names.VIRTUAL_OUTBOUND, names.OUTBOUND_PORT, Direction.OUTBOUND, (http, rest))
