@@ -125,12 +125,7 @@ async def _main(settings: DemoSettings, directory: Path) -> int:
         ttl = TOUR_CERTIFICATE_TTL if settings.check else CERTIFICATE_TTL
         plan = make_plan(directory, gateway, free_ports(PORTS_NEEDED, world.rng), certificate_ttl=ttl)
         demo = Demo(plan, Children(environment(plan, os.environ), plan.logs, say))
-        async with trio.open_nursery() as client_nursery:
-            # The visitor's connections; a crash there is a bug and ends the demo.
-            visitor = Visitor.make(plan, world, client_nursery)
-            code = await demo.run(visitor, check=settings.check)
-            client_nursery.cancel_scope.cancel()
-        return code
+        return await demo.run(Visitor.make(plan, world), check=settings.check)
 
 
 @attrs.define(eq=False)

@@ -16,13 +16,13 @@ import attrs
 import trio
 
 from meshd.errors import ConnectionLost
-from meshd.http.client import HttpClient
 from meshd.http.head import Headers as HttpHeaders
 from meshd.http.head import RequestHead, ResponseHead
 from meshd.http.server import Drain
 from meshd.http.stream import ServerStream
 from meshd.modes.demo import apps
 from meshd.modes.demo.apps import Answer, Call, Headers
+from meshd.modes.demo.client import Client
 from meshd.modes.process import World, listen, run
 from meshd.modes.serving import serve
 from meshd.modes.settings import Listening, Logging
@@ -48,26 +48,24 @@ class Service:
 
     async def run(self, world: World) -> None:
         """Serve until cancelled."""
-        async with trio.open_nursery() as client_nursery:
-            # Pooled connections to the sidecar; the crash of one is a bug and ends the process.
-            client = HttpClient(world.network, client_nursery, timers=world.timers)
+        client = Client(world.network)
 
-            async def ask(authority: str, path: str, headers: Headers) -> Answer:
-                head = RequestHead(b"GET", path.encode(), authority.encode(), HttpHeaders.of(headers))
-                with trio.move_on_after(PAST_WAITING):
-                    answer, body = await client.request(self.mesh, head, max_body=MOST_BODY)
-                    return Answer(answer.status, body)
-                raise ConnectionLost(f"no answer within {PAST_WAITING:.0f} seconds")
+        async def ask(authority: str, path: str, headers: Headers) -> Answer:
+            head = RequestHead(b"GET", path.encode(), authority.encode(), HttpHeaders.of(headers))
+            with trio.move_on_after(PAST_WAITING):
+                answer, body = await client.request(self.mesh, head, most=MOST_BODY)
+                return Answer(answer.status, body)
+            raise ConnectionLost(f"no answer within {PAST_WAITING:.0f} seconds")
 
-            app = self._app(ask)
+        app = self._app(ask)
 
-            async def handle(stream: ServerStream) -> None:
-                await answer(stream, app)
+        async def handle(stream: ServerStream) -> None:
+            await answer(stream, app)
 
-            listener = listen(world.network, Listening(self.address, asked=True), "listen")
-            assert listener is not None
-            logger.info("serving", extra={"service": self.name, "version": self.version, "address": listener.address})
-            await serve(listener, handle, timers=world.timers, drain=self._drain)
+        listener = listen(world.network, Listening(self.address, asked=True), "listen")
+        assert listener is not None
+        logger.info("serving", extra={"service": self.name, "version": self.version, "address": listener.address})
+        await serve(listener, handle, timers=world.timers, drain=self._drain)
 
     def _app(self, ask: apps.Ask) -> apps.App:
         if self.name == "productpage":

@@ -10,8 +10,8 @@ import attrs
 import trio
 
 from meshd.errors import ConnectionLost, MeshdError
-from meshd.http.client import HttpClient
 from meshd.http.head import Headers, RequestHead
+from meshd.modes.demo.client import Client
 from meshd.modes.demo.page import Hop
 from meshd.modes.demo.plan import HOST, Plan, Workload
 from meshd.modes.process import World
@@ -70,12 +70,12 @@ class Visitor:
 
     plan: Plan
     network: Network
-    client: HttpClient
+    client: Client
 
     @classmethod
-    def make(cls, plan: Plan, world: World, nursery: trio.Nursery) -> Visitor:
-        """A visitor whose connections live in a nursery."""
-        return cls(plan, world.network, HttpClient(world.network, nursery, timers=world.timers))
+    def make(cls, plan: Plan, world: World) -> Visitor:
+        """A visitor in this world."""
+        return cls(plan, world.network, Client(world.network))
 
     async def get(
         self, address: Address, path: str, *, authority: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -87,7 +87,7 @@ class Visitor:
         """
         head = RequestHead(b"GET", path.encode(), (authority or str(address)).encode(), Headers.of(headers))
         with trio.move_on_after(PATIENCE):
-            answer, body = await self.client.request(address, head, max_body=MOST_BODY)
+            answer, body = await self.client.request(address, head, most=MOST_BODY)
             return answer.status, body.decode("utf-8", "replace")
         raise ConnectionLost(f"no answer from {address} within {PATIENCE:.0f} seconds")
 

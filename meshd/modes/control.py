@@ -1,0 +1,241 @@
+"""``meshd control``: documents in, snapshots and certificates out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets as tokens_of_chance
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from meshd.api.document import Document
+from meshd.api.load import Loader
+from meshd.certs import private_files
+from meshd.certs.authority import Lifetimes
+from meshd.certs.contexts import TlsContexts
+from meshd.control import local
+from meshd.control.analysis.references import analyze
+from meshd.control.audit import AuditLog
+from meshd.control.authority import Authority, ControlIdentity, open_authority
+from meshd.control.compiler import Memo, compile_snapshot
+from meshd.control.finding import Finding
+from meshd.control.ingest import Ingest
+from meshd.control.issuing import Issuer
+from meshd.control.mesh import Mesh
+from meshd.control.nodes import Nodes
+from meshd.control.publisher import Publisher
+from meshd.control.registrations import declared_hosts
+from meshd.control.scope import Scope
+from meshd.control.server import ControlApi, OperatorApi, Parts
+from meshd.control.serving import ApiListener, secure_with
+from meshd.control.sources.files import FileSource
+from meshd.control.sources.source import SourceSet
+from meshd.control.sources.watching import make_watcher
+from meshd.control.store.directory import DirectoryStore
+from meshd.control.tokens import TokenStore
+from meshd.errors import StartError
+from meshd.modes import process
+from meshd.modes.bell import Bell
+from meshd.modes.findings import FindingLog
+from meshd.modes.paths import state_home
+from meshd.modes.process import World, listen
+from meshd.modes.secrets import look_up
+from meshd.modes.settings import ControlSettings
+from meshd.net.address import Address
+from meshd.net.connection import Listener
+from meshd.snapshot import wire
+from meshd.snapshot.snapshot import Snapshot
+from meshd.telemetry.metrics import Registry
+
+logger = logging.getLogger(__name__)
+
+FILES, REGISTRATIONS = "files", "registrations"
+ANYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to recognise it
+
+
+@attrs.frozen(eq=False)
+class Office:
+    """What a control plane is made of, once its state directory is open."""
+
+    authority: Authority
+    identity: ControlIdentity
+    audit: AuditLog
+    nodes: Nodes
+    publisher: Publisher[Any, Scope]
+    api: ControlApi
+    parts: Parts
+    secret: str = attrs.field(repr=False)
+    """The join secret of this user's own proxies on this machine."""
+    registry: Registry
+
+
+def open_office(settings: ControlSettings, state: Path, world: World) -> Office:
+    """Open the state directory and put the parts together.
+
+    Raises:
+        ConfigError: the directory or the CA cannot be used.
+    """
+    private_files.ensure_directory(state)
+    lifetimes = Lifetimes(default=settings.certificate_ttl)
+    authority = open_authority(state, settings.trust_domain, world.wall_clock, lifetimes=lifetimes)
+    identity = ControlIdentity(authority, world.wall_clock, world.rng)
+    identity.renew()
+    audit = AuditLog(state / "audit.log", world.wall_clock)
+    secret = local.make_secret()
+    issuer = Issuer(authority, TokenStore(state / "tokens", world.wall_clock), audit, local_secret=secret)
+    publisher: Publisher[Any, Scope] = Publisher(_compiler(), wire.encode)
+    nodes = Nodes(world.wall_clock, state / "nodes.json", on_scope_gone=publisher.forget)
+    registry = Registry()
+    answers = registry.counter("meshd_control_requests_total", "Requests of the API.", ("endpoint", "status"))
+    parts = Parts(
+        authority=authority,
+        issuer=issuer,
+        nodes=nodes,
+        publisher=publisher,
+        wall_clock=world.wall_clock,
+        epoch=tokens_of_chance.token_hex(8),
+        secrets=lambda scope, name: look_up(publisher.mesh, scope, name),
+        count=lambda endpoint, status: answers.labels(endpoint, str(status)).inc(),
+    )
+    return Office(authority, identity, audit, nodes, publisher, ControlApi(parts), parts, secret, registry)
+
+
+def _compiler() -> partial[Snapshot]:
+    return partial(_compile, Memo())
+
+
+def _compile(memo: Memo, mesh: Mesh, scope: Scope) -> Snapshot:
+    return compile_snapshot(mesh, scope, memo)
+
+
+@attrs.define(eq=False)
+class ControlPlane:
+    """A ``Program``: the control plane of one store."""
+
+    settings: ControlSettings
+    # The whole mutable state: what is made when it starts, and what is to be analysed next.
+    _office: Office | None = attrs.field(default=None, init=False)
+    _https: ApiListener | None = attrs.field(default=None, init=False)
+    _bell: Bell | None = attrs.field(default=None, init=False)
+    _found: tuple[tuple[Document, ...], tuple[Finding, ...]] = attrs.field(default=((), ()), init=False)
+    _fresh: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    async def run(self, world: World) -> None:
+        """Serve until cancelled."""
+        settings = self.settings
+        _check_store(settings.store)
+        state = settings.state or state_home(os.environ) / "control"
+        office = self._office = open_office(settings, state, world)
+        listener = listen(world.network, settings.listen, "listen")
+        assert listener is not None
+        console = listen(world.network, settings.console, "console")
+        office.nodes.load()
+        found = local.runtime_directory(os.environ)
+        descriptor = _descriptor(office, listener.address, console.address if console else None, state)
+        if settings.advertise_locally and not local.write(found, descriptor):
+            logger.warning("another control plane of yours is the one that proxies find without a flag")
+        try:
+            await self._serve(world, office, listener, console)
+        finally:
+            local.remove(found, descriptor)
+            office.audit.close()
+
+    async def _serve(self, world: World, office: Office, listener: Listener, console: Listener | None) -> None:
+        settings = self.settings
+        ingest = Ingest(self._on_documents, expected=(FILES, REGISTRATIONS))
+        store = DirectoryStore([settings.store], Loader(), wall_clock=world.wall_clock, name=FILES)
+        self._bell = Bell(make_watcher([str(settings.store)]))
+        secure = secure_with(TlsContexts(office.identity, wall_clock=world.wall_clock), settings.trust_domain)
+        self._https = ApiListener(office.api.handle, world.timers, secure=secure)
+        # Each loop survives what it expects; whatever else fails in one of them is a bug and ends the process.
+        async with trio.open_nursery() as control_nursery:
+            control_nursery.start_soon(office.identity.run)
+            control_nursery.start_soon(FileSource(store, self._bell).run, ingest.accept)
+            control_nursery.start_soon(
+                office.nodes.run, lambda documents: ingest.accept(SourceSet.of(REGISTRATIONS, documents))
+            )
+            control_nursery.start_soon(ingest.run)
+            control_nursery.start_soon(self._analyse)
+            control_nursery.start_soon(self._https.serve, listener)
+            if console is not None:
+                operators = OperatorApi(office.parts, office.api, ready=self._not_ready, metrics=office.registry.render)
+                control_nursery.start_soon(ApiListener(operators.handle, world.timers).serve, console)
+            logger.info(
+                "serving",
+                extra={
+                    "api": f"https://{listener.address}",
+                    "console": f"http://{console.address}" if console else "off",
+                    "store": str(settings.store),
+                    "ca_hash": office.authority.pin,
+                },
+            )
+
+    def _on_documents(self, documents: tuple[Document, ...], findings: tuple[Finding, ...]) -> None:
+        """Publish; what there is to say about it comes after."""
+        assert self._office is not None
+        self._office.nodes.declare(declared_hosts(documents))
+        self._office.publisher.publish(Mesh.of(documents))
+        self._found = (documents, findings)
+        self._fresh.set()
+
+    async def _analyse(self) -> None:
+        """Look at documents across each other, in a thread: publishing does not wait for it."""
+        log = FindingLog()
+        while True:
+            await self._fresh.wait()
+            self._fresh = trio.Event()
+            documents, findings = self._found
+            log.tell((*findings, *await trio.to_thread.run_sync(analyze, documents)))
+
+    def _not_ready(self) -> str:
+        office = self._office
+        return "the store has not been read yet" if office is None or office.publisher.mesh is None else ""
+
+    async def drain(self) -> None:
+        """See ``Program``: waiting polls are answered, connections closed."""
+        if self._office is not None and self._https is not None:
+            self._office.api.drain()
+            self._https.drain()
+            # One turn of the loop for the answers to leave.
+            await trio.sleep(0.05)
+
+    def reload(self) -> None:
+        """See ``Program``: the store is read again, and the trusted roots."""
+        if self._bell is not None:
+            self._bell.ring()
+        office = self._office
+        if office is not None and office.authority.reload():
+            office.identity.renew()
+            office.publisher.wake()
+
+
+def _check_store(store: Path) -> None:
+    try:
+        next(store.iterdir(), None)
+    except NotADirectoryError:
+        raise StartError(f"--store {store}: not a directory") from None
+    except FileNotFoundError:
+        raise StartError(f"--store {store}: no such directory; make it, it may be empty") from None
+    except OSError as error:
+        raise StartError(f"--store {store}: {error.strerror}") from error
+
+
+def _descriptor(office: Office, api: Address, console: Address | None, state: Path) -> local.LocalDescriptor:
+    host = "127.0.0.1" if api.host in ANYWHERE else api.host
+    return local.describe(
+        f"https://{Address(host, api.port)}",
+        office.authority.trust_domain,
+        office.authority.bundle.pem,
+        office.secret,
+        console=str(console or ""),
+        state=str(state.absolute()),
+    )
+
+
+def run(settings: ControlSettings) -> None:
+    """Run a control plane until it is told to stop."""
+    process.run(ControlPlane(settings), settings.logging)

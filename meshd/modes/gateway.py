@@ -1,0 +1,99 @@
+"""``meshd gateway``: the way into the mesh, or a gateway without one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+
+import attrs
+
+from meshd.agent.agent import Agent
+from meshd.control.scope import Scope
+from meshd.errors import StartError
+from meshd.modes import feeds, process
+from meshd.modes.feeds import Feed
+from meshd.modes.paths import state_home
+from meshd.modes.process import World, listen
+from meshd.modes.proxying import Proxy
+from meshd.modes.settings import ControlAccess, GatewaySettings, Listening
+from meshd.net.address import Address
+from meshd.net.connection import Listener, Network, Resolver
+from meshd.proxy.bindings import Binding, Bindings
+from meshd.snapshot.protocol import Registration
+from meshd.snapshot.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class GatewayRole:
+    """What makes a proxy a gateway (a ``Role``)."""
+
+    settings: GatewaySettings
+    kind: str = "gateway"
+
+    def reserve(self, network: Network) -> tuple[Bindings, Mapping[Address, Listener]]:
+        """See ``Role``: the ports of ``--port``."""
+        ports: list[tuple[int, Binding]] = []
+        reserved: dict[Address, Listener] = {}
+        for each in self.settings.ports:
+            listener = listen(network, Listening(each.address, asked=True), f"port {each.port}=")
+            assert listener is not None
+            ports.append((each.port, Binding(listener.address)))
+            reserved[listener.address] = listener
+        return Bindings(ports=tuple(ports)), reserved
+
+    def make_feed(self, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+        """See ``Role``: files, or a control plane."""
+        if self.settings.config:
+            return self._static_feed(world, proxy)
+        access = feeds.find_control(self.settings.control, os.environ)
+        if access is None:
+            raise StartError("a gateway needs --config FILE_OR_DIR, --control URL, or a control plane on this machine")
+        return feeds.ControlFeed(self._agent(access, world, resolver, proxy))
+
+    def _static_feed(self, world: World, proxy: Proxy) -> Feed:
+        from meshd.modes.secrets import MeshSecrets
+        from meshd.modes.static_feed import StaticFeed
+
+        workload = self.settings.workload
+        scope = Scope(
+            kind="gateway",
+            namespace=workload.namespace,
+            service_account=self._account(),
+            name=workload.service,
+            labels=workload.labels,
+        )
+        paths = tuple(str(path) for path in self.settings.config)
+        return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
+
+    def _agent(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Agent:
+        workload = self.settings.workload
+        registration = Registration(kind="gateway", service=workload.service, labels=workload.labels)
+        admin = self.settings.admin.address
+        first = self.settings.ports[0].address.port if self.settings.ports else admin.port if admin else 0
+        node = feeds.node_name(workload.service, "", first)
+        config = attrs.evolve(
+            feeds.agent_config(access, registration, node),
+            namespace=workload.namespace,
+            service_account=self._account(),
+            state_dir=self.settings.state or state_home(os.environ) / "gateway" / f"{workload.namespace}.{node}",
+        )
+        return Agent(config, feeds.agent_world(world, resolver), proxy.apply)
+
+    def _account(self) -> str:
+        return self.settings.workload.service_account or self.settings.workload.service
+
+    def adapt(self, snapshot: Snapshot) -> Snapshot:
+        """See ``Role``."""
+        return snapshot
+
+    def describe(self, addresses: Mapping[str, Address]) -> dict[str, str]:
+        """See ``Role``."""
+        return {"listeners": ",".join(f"{name}={address}" for name, address in addresses.items()) or "none"}
+
+
+def run(settings: GatewaySettings) -> None:
+    """Run a gateway until it is told to stop."""
+    process.run(Proxy(settings, GatewayRole(settings)), settings.logging)

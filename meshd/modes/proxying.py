@@ -1,0 +1,215 @@
+"""What sidecar and gateway have in common: an engine, a feed of snapshots, and small servers beside them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+import trio
+
+from meshd.certs.contexts import TlsContexts
+from meshd.errors import ConfigError, StartError
+from meshd.modes.feeds import Feed
+from meshd.modes.process import World, listen
+from meshd.modes.settings import Listening, ProxySettings
+from meshd.net.address import Address
+from meshd.net.connection import Connection, Listener, Network
+from meshd.net.resolver import SystemResolver
+from meshd.net.timers import Timers
+from meshd.proxy.admin import Admin, health_server, metrics_server
+from meshd.proxy.bindings import Bindings
+from meshd.proxy.engine import Engine
+from meshd.proxy.limits import ProxyLimits
+from meshd.proxy.small_server import SmallServer
+from meshd.proxy.tls import MeshTls
+from meshd.proxy.world import ProxyWorld
+from meshd.snapshot.snapshot import Snapshot
+from meshd.telemetry.access_log import LogWriter, open_sink
+from meshd.telemetry.metrics import Registry
+
+logger = logging.getLogger(__name__)
+
+OFF = "off"
+WATCH_READY = 0.1
+"""Seconds between looks for "is it ready now", until it is; only the log line waits for it."""
+
+
+class Role(Protocol):
+    """What makes a proxy a sidecar or a gateway."""
+
+    kind: str
+
+    def reserve(self, network: Network) -> tuple[Bindings, Mapping[Address, Listener]]:
+        """Bind what must be known or refused before any configuration is there.
+
+        Raises:
+            StartError: an address that was asked for cannot be had.
+        """
+        ...
+
+    def make_feed(self, world: World, resolver: SystemResolver, proxy: Proxy) -> Feed:
+        """Where snapshots come from.
+
+        Raises:
+            StartError: from nowhere.
+        """
+        ...
+
+    def adapt(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot with what only this process knows."""
+        ...
+
+    def describe(self, addresses: Mapping[str, Address]) -> dict[str, str]:
+        """Where it is reached, for the line that says it is ready."""
+        ...
+
+
+@attrs.define(eq=False)
+class ReservedNetwork:
+    """A network that hands out listeners which are bound already (``Network``)."""
+
+    network: Network
+    reserved: dict[Address, Listener]
+
+    async def connect(self, address: Address) -> Connection:
+        """See ``Network``."""
+        return await self.network.connect(address)
+
+    def listen(self, address: Address, *, backlog: int = 1024) -> Listener:
+        """See ``Network``."""
+        return self.reserved.pop(address, None) or self.network.listen(address, backlog=backlog)
+
+
+@attrs.define(eq=False)
+class Proxy:
+    """A ``Program``: the proxy of one role."""
+
+    settings: ProxySettings
+    role: Role
+    # The whole mutable state: what is made when it starts, and what it is asked to do.
+    _engine: Engine | None = attrs.field(default=None, init=False)
+    _feed: Feed | None = attrs.field(default=None, init=False)
+    _log_writer: LogWriter | None = attrs.field(default=None, init=False)
+    _quit: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    async def run(self, world: World) -> None:
+        """Start, serve until cancelled (or told to quit by the admin interface)."""
+        resolver = SystemResolver()
+        bindings, reserved = self.role.reserve(world.network)
+        feed = self._feed = self.role.make_feed(world, resolver, self)
+        engine = self._engine = self._make_engine(world, resolver, bindings, dict(reserved), feed)
+        small = self._small_servers(world, engine, feed)
+        try:
+            feed.begin()
+        except ConfigError as error:
+            raise start_error(error) from error
+        try:
+            await self._serve(engine, feed, small)
+        finally:
+            feed.close()
+
+    async def _serve(self, engine: Engine, feed: Feed, small: list[tuple[SmallServer, Listener]]) -> None:
+        # Traffic, its configuration and its log share one fate; so do the small servers.
+        async with trio.open_nursery() as proxy_nursery:
+            if self._log_writer is not None:
+                proxy_nursery.start_soon(self._log_writer.run)
+            await proxy_nursery.start(engine.run)
+            for server, listener in small:
+                await proxy_nursery.start(server.serve, listener)
+            proxy_nursery.start_soon(feed.run)
+            proxy_nursery.start_soon(self._tell_ready, engine, feed)
+            await self._quit.wait()
+            await self.drain()
+            proxy_nursery.cancel_scope.cancel()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Run a snapshot from now on.
+
+        Raises:
+            ConfigError: it cannot be run; the old one goes on.
+        """
+        assert self._engine is not None
+        self._engine.commit(self._engine.prepare(self.role.adapt(snapshot)))
+
+    async def drain(self) -> None:
+        """See ``Program``: leave the mesh, let requests end, write the last log lines."""
+        if self._feed is not None:
+            await self._feed.leave()
+        if self._engine is not None:
+            await self._engine.drain()
+        if self._log_writer is not None:
+            with trio.move_on_after(1):
+                await self._log_writer.flush()
+
+    def reload(self) -> None:
+        """See ``Program``. The access log is opened again too: whoever rotates logs sends SIGHUP."""
+        if self._feed is not None:
+            self._feed.reload()
+        if self._log_writer is not None:
+            self._log_writer.reopen()
+
+    def _make_engine(
+        self, world: World, resolver: SystemResolver, bindings: Bindings, reserved: dict[Address, Listener], feed: Feed
+    ) -> Engine:
+        contexts = TlsContexts(feed.identity, wall_clock=world.wall_clock)
+        self._log_writer = self._open_access_log()
+        return Engine(
+            ProxyWorld(
+                network=ReservedNetwork(world.network, reserved),
+                resolver=resolver,
+                timers=world.timers,
+                rng=world.rng,
+                tls=MeshTls(contexts, feed.identity, feed.secrets, lambda path: Path(path).read_text(encoding="utf-8")),
+                wall_clock=world.wall_clock,
+                registry=Registry(),
+                bindings=bindings,
+                limits=ProxyLimits(drain_timeout=self.settings.drain_timeout),
+                log_writer=self._log_writer,
+            )
+        )
+
+    def _open_access_log(self) -> LogWriter | None:
+        target = self.settings.logging.access_log
+        if target == OFF:
+            return None
+        try:
+            return LogWriter(open_sink(target))
+        except OSError as error:
+            raise StartError(f"--access-log {target}: {error.strerror}") from error
+
+    def _small_servers(self, world: World, engine: Engine, feed: Feed) -> list[tuple[SmallServer, Listener]]:
+        def not_ready() -> str:
+            return feed.waiting_for() or engine.ready.reason
+
+        admin = Admin(engine, feed.identity, world.wall_clock, self._quit.set, set_level, not_ready)
+        timers: Timers = world.timers
+        servers: list[tuple[str, Listening, SmallServer]] = [
+            ("admin", self.settings.admin, admin.server(timers)),
+            ("health", self.settings.health, health_server(not_ready, timers)),
+            ("stats", self.settings.stats, metrics_server(engine.world.registry, timers)),
+        ]
+        bound = [(server, listen(world.network, where, what)) for what, where, server in servers]
+        return [(server, listener) for server, listener in bound if listener is not None]
+
+    async def _tell_ready(self, engine: Engine, feed: Feed) -> None:
+        told = ""
+        while reason := feed.waiting_for() or engine.ready.reason:
+            if reason != told:
+                logger.info("not ready yet: %s", reason)
+                told = reason
+            await trio.sleep(WATCH_READY)
+        logger.info("ready", extra={"pid": os.getpid(), **self.role.describe(engine.addresses)})
+
+
+def start_error(error: ConfigError) -> StartError:
+    """How a configuration ends a start: a port that cannot be had (78), or documents that make no sense (65)."""
+    return StartError(str(error), exit_code=78 if isinstance(error.__cause__, OSError) else 65)
+
+
+def set_level(level: str) -> None:
+    """Set the level of meshd's loggers."""
+    logging.getLogger("meshd").setLevel(level.upper())

@@ -1,0 +1,158 @@
+"""``meshd sidecar``: the proxy beside one service."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+
+import attrs
+
+from meshd.agent.agent import Agent
+from meshd.errors import StartError
+from meshd.modes import feeds, process
+from meshd.modes.binds import bindings_of, with_binds
+from meshd.modes.feeds import Feed
+from meshd.modes.paths import state_home
+from meshd.modes.plain import INBOUND, OUTBOUND, plain_snapshot
+from meshd.modes.process import World, listen
+from meshd.modes.proxying import Proxy
+from meshd.modes.settings import ControlAccess, Listening, SidecarSettings
+from meshd.net.address import Address
+from meshd.net.connection import Listener, Network, Resolver
+from meshd.proxy.bindings import Binding, Bindings
+from meshd.snapshot.cluster import Peer
+from meshd.snapshot.protocol import Registration
+from meshd.snapshot.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+ANYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to recognise it
+
+
+@attrs.define(eq=False)
+class SidecarRole:
+    """What makes a proxy a sidecar (a ``Role``)."""
+
+    settings: SidecarSettings
+    kind: str = "sidecar"
+    _inbound: Address | None = attrs.field(default=None, init=False)
+    _outbound: Address | None = attrs.field(default=None, init=False)
+
+    def reserve(self, network: Network) -> tuple[Bindings, Mapping[Address, Listener]]:
+        """See ``Role``: where we are reached must be known before the control plane is told."""
+        settings = self.settings
+        wanted: list[tuple[str, Listening, str]] = [(OUTBOUND, settings.outbound, "outbound")]
+        if settings.upstream is not None:
+            wanted.append((INBOUND, settings.inbound, "inbound"))
+        wanted += [
+            (name, Listening(binding.address, asked=True), "bind") for name, binding in bindings_of(settings.binds)
+        ]
+        names: list[tuple[str, Binding]] = []
+        reserved: dict[Address, Listener] = {}
+        for name, listening, flag in wanted:
+            listener = listen(network, listening, flag)
+            assert listener is not None
+            names.append((name, Binding(listener.address)))
+            reserved[listener.address] = listener
+        found = dict(names)
+        self._outbound = found[OUTBOUND].address
+        self._inbound = found[INBOUND].address if INBOUND in found else None
+        return Bindings(names=tuple(names)), reserved
+
+    def make_feed(self, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+        """See ``Role``: files, a control plane, or everything through."""
+        settings = self.settings
+        if settings.config:
+            return self._static_feed(world, proxy)
+        access = feeds.find_control(settings.control, os.environ)
+        if access is None:
+            if settings.upstream is None:
+                raise StartError("no control plane on this machine: name one with --control URL, or give --upstream")
+            logger.info("no control plane and no configuration: a plain proxy, without mutual TLS or policy")
+            return feeds.PlainFeed(plain_snapshot(settings.upstream, self._peer()), proxy.apply)
+        return feeds.ControlFeed(self._agent(access, world, resolver, proxy))
+
+    def _static_feed(self, world: World, proxy: Proxy) -> Feed:
+        # Reading and compiling documents needs libraries that no other sidecar pays for.
+        from meshd.control.scope import Scope
+        from meshd.modes.secrets import MeshSecrets
+        from meshd.modes.static_feed import StaticFeed
+
+        workload = self.settings.workload
+        upstream = self.settings.upstream
+        scope = Scope(
+            namespace=workload.namespace,
+            service_account=self._account(),
+            name=self._peer().workload,
+            labels=tuple(self._labels().items()),
+            app_ports=(upstream.port,) if upstream else (),
+            app_host=upstream.host if upstream else "",
+        )
+        paths = tuple(str(path) for path in self.settings.config)
+        return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
+
+    def _agent(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Agent:
+        workload, upstream = self.settings.workload, self.settings.upstream
+        inbound = self._inbound
+        reached = self._reached(access, inbound) if inbound else Address("", 0)
+        registration = Registration(
+            service=workload.service,
+            labels=workload.labels,
+            address=reached.host,
+            inbound_port=reached.port,
+            app_port=upstream.port if upstream else 0,
+            app_host=upstream.host if upstream else "127.0.0.1",
+        )
+        port = inbound.port if inbound else self._outbound.port if self._outbound else 0
+        node = feeds.node_name(workload.service, dict(workload.labels).get("version", ""), port)
+        config = attrs.evolve(
+            feeds.agent_config(access, registration, node),
+            namespace=workload.namespace,
+            service_account=self._account(),
+            state_dir=self.settings.state or state_home(os.environ) / "sidecar" / f"{workload.namespace}.{node}",
+        )
+        return Agent(config, feeds.agent_world(world, resolver), proxy.apply)
+
+    def _reached(self, access: ControlAccess, inbound: Address) -> Address:
+        """Where others reach this sidecar."""
+        advertised = self.settings.advertise or Address("", 0)
+        host = advertised.host or ("" if inbound.host in ANYWHERE else inbound.host) or feeds.own_address(access)
+        return Address(host, advertised.port or inbound.port)
+
+    def _account(self) -> str:
+        workload = self.settings.workload
+        return workload.service_account or workload.service or "default"
+
+    def _labels(self) -> dict[str, str]:
+        workload = self.settings.workload
+        own = {"app": workload.service} if workload.service else {}
+        return own | dict(workload.labels)
+
+    def _peer(self) -> Peer:
+        labels = self._labels()
+        app, version = labels.get("app", ""), labels.get("version", "")
+        return Peer(
+            workload="-".join(part for part in (app, version) if part) or "sidecar",
+            namespace=self.settings.workload.namespace,
+            app=app,
+            version=version,
+            canonical_service=app,
+            canonical_revision=version or "latest",
+        )
+
+    def adapt(self, snapshot: Snapshot) -> Snapshot:
+        """See ``Role``: ``--bind``; and without ``--upstream`` nothing comes in."""
+        if self.settings.upstream is None:
+            kept = tuple(each for each in snapshot.listeners if each.name != INBOUND)
+            snapshot = attrs.evolve(snapshot, listeners=kept)
+        return with_binds(snapshot, self.settings.binds)
+
+    def describe(self, addresses: Mapping[str, Address]) -> dict[str, str]:
+        """See ``Role``."""
+        return {name: str(address) for name, address in addresses.items()}
+
+
+def run(settings: SidecarSettings) -> None:
+    """Run a sidecar until it is told to stop."""
+    process.run(Proxy(settings, SidecarRole(settings)), settings.logging)
