@@ -79,9 +79,12 @@ class ConnectionLimits:
     tcp_idle_timeout: float = 3600.0
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Peer:
-    """Who a cluster or endpoint is, for metrics' labels; "" is reported as ``unknown``."""
+    """Who a cluster or endpoint is, for metrics' labels; "" is reported as ``unknown``.
+
+    Its hash is kept: it is part of the key that finds a request's metrics.
+    """
 
     workload: str = ""
     namespace: str = ""
