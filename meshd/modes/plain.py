@@ -16,7 +16,7 @@ from meshd.snapshot.snapshot import Snapshot, Telemetry
 INBOUND = "virtualInbound"
 OUTBOUND = "virtualOutbound"
 PASSTHROUGH = "PassthroughCluster"
-ANY = "allow_any"
+ANY = "http_proxy"
 HTTP = FilterChainMatch(application_protocols=("http/1.1", "h2c"))
 
 

@@ -28,7 +28,7 @@ from meshd.proxy.small_server import SmallServer
 from meshd.proxy.tls import MeshTls
 from meshd.proxy.world import ProxyWorld
 from meshd.snapshot.snapshot import Snapshot
-from meshd.telemetry.access_log import LogWriter, open_sink
+from meshd.telemetry.log_writer import LogWriter, open_sink
 from meshd.telemetry.metrics import Registry
 
 logger = logging.getLogger(__name__)
@@ -174,12 +174,7 @@ class Proxy:
 
     def _open_access_log(self) -> LogWriter | None:
         target = self.settings.logging.access_log
-        if target == OFF:
-            return None
-        try:
-            return LogWriter(open_sink(target))
-        except OSError as error:
-            raise StartError(f"--access-log {target}: {error.strerror}") from error
+        return None if target == OFF else LogWriter(open_sink(target))
 
     def _small_servers(self, world: World, engine: Engine, feed: Feed) -> list[tuple[SmallServer, Listener]]:
         def not_ready() -> str:
