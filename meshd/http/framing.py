@@ -222,10 +222,9 @@ class ChunkedDecoder:
             self.ended = True
             return at + 2
         blank = data.find(b"\r\n\r\n", at)
-        size = (blank + 4 if blank >= 0 else len(data)) - at
-        if size > self._limits.max_trailers or data.count(b"\n", at) > self._limits.max_headers + 1 > data.count(
-            b"\n", at + size
-        ):
+        end = blank + 4 if blank >= 0 else len(data)
+        lines = data.count(b"\n", at, end) - (blank >= 0)
+        if end - at > self._limits.max_trailers or lines > self._limits.max_headers:
             raise ProtocolError("too many trailers", status=431, detail="http1.trailers_too_large")
         if blank < 0:
             if _TRAILERS_START.fullmatch(data, at) is None:

@@ -28,7 +28,17 @@ _TARGETS = (
     b"relative",
     b"/\\..\\x",
 )
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.2", b"HTTP/0.9", b"http/1.1", b"HTTP/1.1 ", b"HTTP/11", b"")
+_VERSIONS = (
+    b"HTTP/1.1",
+    b"HTTP/1.0",
+    b"HTTP/2.0",
+    b"HTTP/1.2",
+    b"HTTP/0.9",
+    b"http/1.1",
+    b"HTTP/1.1 ",
+    b"HTTP/11",
+    b"",
+)
 _HOSTS = (
     b"a.example",
     b"A.example:80",
@@ -49,10 +59,25 @@ _HOSTS = (
 )
 _FIELDS = (
     (b"Content-Length", (b"0", b"5", b"007", b"+5", b"-1", b"5,5", b"5 5", b"0x5", b"", b"9" * 18, b"9" * 30)),
-    (b"Transfer-Encoding", (b"chunked", b"Chunked", b"gzip, chunked", b"chunked, chunked", b"identity", b"", b"\x0bchunked")),
+    (
+        b"Transfer-Encoding",
+        (b"chunked", b"Chunked", b"gzip, chunked", b"chunked, chunked", b"identity", b"", b"\x0bchunked"),
+    ),
     (
         b"Connection",
-        (b"close", b"keep-alive", b"Close", b"close, x-hop", b"X-Hop", b"host", b"content-length", b"upgrade", b"TE", b"a b", b""),
+        (
+            b"close",
+            b"keep-alive",
+            b"Close",
+            b"close, x-hop",
+            b"X-Hop",
+            b"host",
+            b"content-length",
+            b"upgrade",
+            b"TE",
+            b"a b",
+            b"",
+        ),
     ),
     (b"Host", _HOSTS),
     (b"Keep-Alive", (b"timeout=5", b"")),
@@ -84,7 +109,9 @@ def _lines(rng: Random, oddness: float) -> bytes:
         name = rng.choice((name, name, name.lower(), name.upper()))
         if rng.random() < oddness * 0.1:
             name = rng.choice((b"", b"a b", b"a\x00", b"\xe9", b"a(", b" a"))
-        out.append(name + _mostly(rng, b": ", _SEPARATORS, oddness) + value + _mostly(rng, b"\r\n", _ENDS, oddness * 0.3))
+        out.append(
+            name + _mostly(rng, b": ", _SEPARATORS, oddness) + value + _mostly(rng, b"\r\n", _ENDS, oddness * 0.3)
+        )
     return b"".join(out)
 
 

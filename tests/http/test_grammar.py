@@ -95,7 +95,9 @@ def test_very_many_generated_heads_mean_the_same() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.binary(min_size=1, max_size=8), st.binary(max_size=12)), max_size=4), st.binary(max_size=20))
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=8), st.binary(max_size=12)), max_size=4), st.binary(max_size=20)
+)
 @example([(b"x", b"\x0c")], b"/")
 def test_arbitrary_bytes_in_a_head(fields: list[tuple[bytes, bytes]], target: bytes) -> None:
     raw = b"GET /" + target + b" HTTP/1.1\r\nHost: h\r\n" + b"".join(b"%b:%b\r\n" % field for field in fields) + b"\r\n"
