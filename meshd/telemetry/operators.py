@@ -2,7 +2,7 @@
 
 A format is parsed once into literals and values; a value is a function of the
 exchange and of two times, trio's and the wall's, both at the exchange's end.
-None is "not known": ``-`` in a log line, ``null`` in JSON, nothing in a header.
+None or "" is "not known": ``-`` in a log line, ``null`` in JSON, nothing in a header.
 Text that came from peers as bytes keeps undecodable bytes as surrogates, so
 that whoever writes it chooses how to escape them.
 
@@ -15,6 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
+
+import attrs
 
 from meshd.errors import ConfigError
 from meshd.telemetry.record import AddressRecord, ExchangeRecord
@@ -95,49 +98,54 @@ def _cut(value: Value, length: int) -> Value:
     return cut
 
 
-def _text(value: bytes | None) -> str | None:
-    return value.decode("utf-8", "surrogateescape") if value else None
-
-
 def _address(address: AddressRecord) -> str:
     host = address.host
     return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
 
 
-def _plain(read: Callable[[ExchangeRecord], Scalar]) -> Factory:
-    """An operator without argument; an empty text is "not known"."""
+@attrs.frozen
+class Attribute:
+    """A value that is one attribute of the exchange (``connection.server_name``): renderers read many in one call."""
+
+    path: str
+    read: Callable[[ExchangeRecord], Scalar] = attrs.field(init=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "read", attrgetter(self.path))
+
+    def __call__(self, exchange: ExchangeRecord, _now: float, _wall: float) -> Scalar:
+        return self.read(exchange)
+
+
+def _plain(value: Value) -> Factory:
+    """An operator without argument."""
 
     def factory(argument: str) -> Value:
         if argument:
             raise ConfigError(f"({argument}) is given to an operator that takes no argument")
-        return lambda exchange, _now, _wall: value if (value := read(exchange)) != "" else None
+        return value
 
     return factory
 
 
-def _number(read: Callable[[ExchangeRecord], int]) -> Factory:
-    """An operator that is a number, always known."""
-
-    def factory(argument: str) -> Value:
-        if argument:
-            raise ConfigError(f"({argument}) is given to an operator that takes no argument")
-        return lambda exchange, _now, _wall: read(exchange)
-
-    return factory
+def _attribute(path: str) -> Factory:
+    return _plain(Attribute(path))
 
 
-_REQUEST_PSEUDO: Mapping[str, Callable[[ExchangeRecord], bytes | None]] = {
-    ":method": lambda exchange: exchange.request.method,
-    ":path": lambda exchange: exchange.request.target,
-    ":authority": lambda exchange: exchange.request.authority,
-    "host": lambda exchange: exchange.request.authority,
+Bytes = Callable[[ExchangeRecord], bytes | None]
+
+_REQUEST_PSEUDO: Mapping[str, Bytes] = {
+    ":method": attrgetter("request.method"),
+    ":path": attrgetter("request.target"),
+    ":authority": attrgetter("request.authority"),
+    "host": attrgetter("request.authority"),
     ":scheme": lambda exchange: exchange.request.scheme if exchange.request.method else None,
-    "x-envoy-original-path": lambda exchange: exchange.original_path,
+    "x-envoy-original-path": attrgetter("original_path"),
     "x-request-id": lambda exchange: exchange.request_id or exchange.request.headers.get(b"x-request-id"),
 }
 
 
-def _request_header(name: str) -> Callable[[ExchangeRecord], bytes | None]:
+def _request_header(name: str) -> Bytes:
     pseudo = _REQUEST_PSEUDO.get(name)
     if pseudo is not None:
         return pseudo
@@ -145,7 +153,7 @@ def _request_header(name: str) -> Callable[[ExchangeRecord], bytes | None]:
     return lambda exchange: exchange.request.headers.get(encoded)
 
 
-def _response_header(name: str) -> Callable[[ExchangeRecord], bytes | None]:
+def _response_header(name: str) -> Bytes:
     encoded = name.encode()
     if name == "x-envoy-upstream-service-time":
         return _service_time
@@ -157,7 +165,7 @@ def _service_time(exchange: ExchangeRecord) -> bytes | None:
     return b"%d" % time if time >= 0 else None
 
 
-def _header(read: Callable[[str], Callable[[ExchangeRecord], bytes | None]]) -> Factory:
+def _header(read: Callable[[str], Bytes]) -> Factory:
     """``REQ(NAME)`` or ``REQ(NAME?OTHER)``."""
 
     def factory(argument: str) -> Value:
@@ -165,19 +173,26 @@ def _header(read: Callable[[str], Callable[[ExchangeRecord], bytes | None]]) -> 
         if not first:
             raise ConfigError("an operator for a header needs its name, as in %REQ(USER-AGENT)%")
         main = read(first)
-        if not second:
-            return lambda exchange, _now, _wall: _text(main(exchange))
-        other = read(second)
-        return lambda exchange, _now, _wall: _text(main(exchange) or other(exchange))
+        other = read(second) if second else _nothing
+
+        def value(exchange: ExchangeRecord, _now: float, _wall: float) -> Scalar:
+            found = main(exchange) or other(exchange)
+            return found.decode("utf-8", "surrogateescape") if found else None
+
+        return value
 
     return factory
 
 
-def _flags(exchange: ExchangeRecord) -> str:
+def _nothing(_exchange: ExchangeRecord) -> None:
+    return None
+
+
+def _flags(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
     return ",".join(exchange.flags) if exchange.flags else "-"
 
 
-def _detail(exchange: ExchangeRecord) -> str | None:
+def _detail(exchange: ExchangeRecord, _now: float, _wall: float) -> str | None:
     if not exchange.request.method:
         return None
     if exchange.detail:
@@ -251,64 +266,89 @@ def _custom_time(form: str) -> Value:
     return value
 
 
-def _duration(argument: str) -> Value:
-    if argument:
-        raise ConfigError("%DURATION% takes no argument")
-    return lambda exchange, now, _wall: int((now - exchange.started) * 1000)
-
-
-def _peer(exchange: ExchangeRecord) -> str:
+def _peer(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
     return _address(exchange.connection.peer)
 
 
-def _local(exchange: ExchangeRecord) -> str:
+def _client(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    """The peer, or the client that trusted hops name (whose port nobody knows: Envoy writes 0)."""
+    host = exchange.remote_host
+    if not host:
+        return _address(exchange.connection.peer)
+    return f"[{host}]:0" if ":" in host else f"{host}:0"
+
+
+def _client_host(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    return exchange.remote_host or exchange.connection.peer.host
+
+
+def _local(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
     return _address(exchange.connection.local)
 
 
-def _peer_host(exchange: ExchangeRecord) -> str:
-    return exchange.connection.peer.host
+def _peer_uri(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    principal = exchange.connection.principal
+    return f"spiffe://{principal}" if principal else ""
+
+
+def _client_port(exchange: ExchangeRecord, _now: float, _wall: float) -> int:
+    return 0 if exchange.remote_host else exchange.connection.peer.port
+
+
+def _protocol(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    request = exchange.request
+    return request.version if request.method else ""
+
+
+def _route_name(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    route = exchange.route
+    return route.name if route is not None else ""
+
+
+def _termination(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    return "" if exchange.request.method else exchange.detail
 
 
 HEADER_OPERATORS: Mapping[str, Factory] = {
-    "BYTES_RECEIVED": _number(lambda exchange: exchange.bytes_received),
-    "BYTES_SENT": _number(lambda exchange: exchange.bytes_sent),
+    "BYTES_RECEIVED": _attribute("bytes_received"),
+    "BYTES_SENT": _attribute("bytes_sent"),
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": _plain(_peer),
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_peer_host),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": _attribute("connection.peer.host"),
     "DOWNSTREAM_LOCAL_ADDRESS": _plain(_local),
-    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": _plain(lambda exchange: exchange.connection.local.host),
-    "DOWNSTREAM_LOCAL_PORT": _number(lambda exchange: exchange.connection.local.port),
-    "DOWNSTREAM_PEER_URI_SAN": _plain(
-        lambda exchange: f"spiffe://{name}" if (name := exchange.connection.principal) else None
-    ),
-    "DOWNSTREAM_REMOTE_ADDRESS": _plain(_peer),
-    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_peer_host),
-    "DOWNSTREAM_REMOTE_PORT": _number(lambda exchange: exchange.connection.peer.port),
-    "FILTER_CHAIN_NAME": _plain(lambda exchange: exchange.connection.chain),
-    "PROTOCOL": _plain(lambda exchange: exchange.request.version if exchange.request.method else None),
+    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": _attribute("connection.local.host"),
+    "DOWNSTREAM_LOCAL_PORT": _attribute("connection.local.port"),
+    "DOWNSTREAM_PEER_URI_SAN": _plain(_peer_uri),
+    "DOWNSTREAM_REMOTE_ADDRESS": _plain(_client),
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_client_host),
+    "DOWNSTREAM_REMOTE_PORT": _plain(_client_port),
+    "FILTER_CHAIN_NAME": _attribute("connection.chain"),
+    "PROTOCOL": _plain(_protocol),
     "REQ": _header(_request_header),
-    "REQUESTED_SERVER_NAME": _plain(lambda exchange: exchange.connection.server_name),
+    "REQUESTED_SERVER_NAME": _attribute("connection.server_name"),
     "RESP": _header(_response_header),
-    "RESPONSE_CODE": _number(lambda exchange: exchange.status),
+    "RESPONSE_CODE": _attribute("status"),
     "RESPONSE_CODE_DETAILS": _plain(_detail),
     "RESPONSE_FLAGS": _plain(_flags),
-    "ROUTE_NAME": _plain(lambda exchange: exchange.route.name if exchange.route is not None else None),
-    "UPSTREAM_CLUSTER": _plain(lambda exchange: exchange.cluster),
-    "UPSTREAM_CLUSTER_RAW": _plain(lambda exchange: exchange.cluster),
-    "UPSTREAM_HOST": _plain(lambda exchange: exchange.upstream_host),
-    "UPSTREAM_LOCAL_ADDRESS": _plain(lambda exchange: exchange.upstream_local),
-    "UPSTREAM_REQUEST_ATTEMPT_COUNT": _number(lambda exchange: exchange.attempts),
-    "VIRTUAL_HOST_NAME": _plain(lambda exchange: exchange.virtual_host),
+    "ROUTE_NAME": _plain(_route_name),
+    "UPSTREAM_CLUSTER": _attribute("cluster"),
+    "UPSTREAM_CLUSTER_RAW": _attribute("cluster"),
+    "UPSTREAM_HOST": _attribute("upstream_host"),
+    "UPSTREAM_LOCAL_ADDRESS": _attribute("upstream_local"),
+    "UPSTREAM_REQUEST_ATTEMPT_COUNT": _attribute("attempts"),
+    "VIRTUAL_HOST_NAME": _attribute("virtual_host"),
 }
 """What a header's value can say: all that is known before the exchange ends."""
 
 LOG_OPERATORS: Mapping[str, Factory] = {
     **HEADER_OPERATORS,
-    "CONNECTION_TERMINATION_DETAILS": _plain(lambda exchange: None if exchange.request.method else exchange.detail),
-    "DURATION": _duration,
+    "CONNECTION_TERMINATION_DETAILS": _plain(_termination),
+    "DURATION": _plain(lambda exchange, now, _wall: int((now - exchange.started) * 1000)),
     "GRPC_STATUS": _grpc_status,
-    "GRPC_STATUS_NUMBER": _number(lambda exchange: exchange.grpc_status),
-    "MESHD_REASON": _plain(lambda exchange: exchange.reason),
+    "GRPC_STATUS_NUMBER": _plain(
+        lambda exchange, _now, _wall: number if (number := exchange.grpc_status) >= 0 else None
+    ),
+    "MESHD_REASON": _attribute("reason"),
     "START_TIME": _start_time,
-    "UPSTREAM_TRANSPORT_FAILURE_REASON": _plain(lambda exchange: exchange.upstream_failure),
+    "UPSTREAM_TRANSPORT_FAILURE_REASON": _attribute("upstream_failure"),
 }
 """What a log line can say. ``%MESHD_REASON%`` is meshd's own: the sentence of ``x-meshd-reason``."""
