@@ -14,11 +14,9 @@ A class that is made here may have attributes that are text, ``int``, ``float``,
 from __future__ import annotations
 
 import difflib
-import operator
 import types
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from functools import partial
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
@@ -282,26 +280,20 @@ def _structure_enum(value: object, cls: type[StrEnum]) -> StrEnum:
         raise ValueError(f"unknown value: {describe(value)}{hint}") from None
 
 
-_PRIMITIVES: dict[Any, Callable[[object, Any], Any]] = {
-    str: _structure_text,
-    int: _structure_integer,
-    float: _structure_float,
-    bool: _structure_boolean,
-    Duration: _structure_duration,
-}
-
-
 def _strict_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
-    # By identity, not ``register_structure_hook``: that one would take ``str``'s hook for every StrEnum.
-    for primitive, hook in _PRIMITIVES.items():
-        converter.register_structure_hook_func(partial(operator.is_, primitive), hook)
+    converter.register_structure_hook(str, _structure_text)
+    converter.register_structure_hook(int, _structure_integer)
+    converter.register_structure_hook(float, _structure_float)
+    converter.register_structure_hook(bool, _structure_boolean)
+    # After ``str``, of which it is a subclass: the nearer of the two is taken.
+    converter.register_structure_hook(StrEnum, _structure_enum)
+    converter.register_structure_hook_func(lambda cls: cls is Duration, _structure_duration)
     converter.register_structure_hook_func(lambda cls: cls == IntOrString, _structure_int_or_string)
     converter.register_structure_hook_func(
         lambda cls: cls == (IntOrString | None),
         lambda value, cls: None if value is None else _structure_int_or_string(value, cls),
     )
-    converter.register_structure_hook(StrEnum, _structure_enum)
     converter.register_structure_hook_factory(_is_map, lambda cls: _map_hook(converter, cls))
     converter.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(converter, cls))
     return converter

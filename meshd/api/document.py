@@ -38,6 +38,13 @@ class Origin:
         return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
 
 
+def printable(text: str) -> str:
+    """Text of a stranger, fit for a line of output: what a terminal would obey is written out."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def format_path(path: Sequence[str | int]) -> str:
     """``("spec", "http", 0, "headers", "a.b")`` as ``spec.http[0].headers["a.b"]``."""
     text = ""
@@ -76,7 +83,7 @@ class Key:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        return printable(f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}")
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ import attrs
 
 from meshd.api.common import DEFAULT_NAMESPACE, Metadata
 from meshd.api.convert import Converter, describe, suggestion
-from meshd.api.document import Document, Key, Origin, Path
+from meshd.api.document import Document, Key, Origin, Path, printable
 from meshd.api.kinds import CORE, CORE_KINDS, KINDS, NOT_YET, NOT_YET_GROUPS, Kind
 from meshd.api.marks import Marks
 from meshd.api.problem import (
@@ -213,10 +213,10 @@ def _named(kind: str, value: dict[str, Any]) -> str:
     metadata = value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or not name:
-        return kind
+        return printable(kind)
     assert isinstance(metadata, dict)
     namespace = metadata.get("namespace")
-    return f"{kind} {namespace if isinstance(namespace, str) and namespace else DEFAULT_NAMESPACE}/{name}"
+    return printable(f"{kind} {namespace if isinstance(namespace, str) and namespace else DEFAULT_NAMESPACE}/{name}")
 
 
 def _about_metadata(metadata: Metadata | None) -> Iterator[Problem]:

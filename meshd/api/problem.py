@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import attrs
 
-from meshd.api.document import Path, format_path
+from meshd.api.document import Path, format_path, printable
 
 
 class Level(StrEnum):
@@ -34,7 +34,7 @@ class Problem:
     def text(self) -> str:
         """``spec.http[0].timeout: what is wrong``."""
         where = format_path(self.path)
-        return f"{where}: {self.message}" if where else self.message
+        return printable(f"{where}: {self.message}" if where else self.message)
 
 
 SCHEMA_ERROR = "IST0106"

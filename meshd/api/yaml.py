@@ -34,8 +34,10 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from meshd.api.document import printable
 from meshd.api.marks import Marks, Node, mark
 from meshd.api.scalars import Scalar, key_text, resolve
+from meshd.api.yaml_hints import explain
 
 _EventParser: Callable[[str], Any]
 try:
@@ -75,7 +77,7 @@ class Mistake:
     hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.message}; {self.hint}" if self.hint else self.message
+        return printable(f"{self.message}; {self.hint}" if self.hint else self.message)
 
 
 @attrs.frozen
@@ -167,7 +169,7 @@ def _documents(text: str, first_line: int, limits: Limits) -> Iterator[Tree]:
                 if tree.value is not None:
                     yield tree
     except yaml.YAMLError as error:
-        raise _Refused(*_explain(error, text, first_line)) from error
+        raise _Refused(*explain(error, text, first_line)) from error
     except UnicodeEncodeError as error:
         raise _Refused((first_line + 1, 1), "the text has a character that UTF-8 cannot hold") from error
 
@@ -364,44 +366,3 @@ def _line(node: Node) -> int:
 
 def _tag(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
-
-
-_IPV6_IN_LIST = re.compile(r"[\[,]\s*(?:::|[0-9a-fA-F]+:+[0-9a-fA-F:]*)")
-
-
-def _explain(error: yaml.YAMLError, text: str, first_line: int) -> tuple[Place, str, str]:
-    """What libyaml complains of with its place, and how to mend the usual causes."""
-    mark_ = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark_ is None:
-        reason = str(error).splitlines()[0]
-        position = getattr(error, "position", 0) or 0
-        return (first_line + text.count("\n", 0, position) + 1, 1), f"not YAML: {reason}", ""
-    line, column = mark_.line, mark_.column
-    problem = getattr(error, "problem", None) or "it cannot be read"
-    context = getattr(error, "context", None)
-    began = getattr(error, "context_mark", None)
-    message = f"not YAML: {problem}"
-    if context:
-        message += f" {context}"
-        if began is not None and began.line != line:
-            message += f" that begins in line {first_line + began.line + 1}"
-    lines = text.split("\n")
-    here = lines[line].rstrip("\r") if line < len(lines) else ""
-    return (first_line + line + 1, column + 1), message, _hint(here, column, f"{problem} {context}")
-
-
-def _hint(line: str, column: int, problem: str) -> str:
-    character = line[column : column + 1]
-    if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "indent with spaces, not tabs"
-    if _IPV6_IN_LIST.search(line):
-        return "quote an IPv6 address inside [ ]"
-    if "{{" in line or "{%" in line:
-        return "this looks like a template: render it first"
-    if "alias" in problem:
-        return 'quote a value that begins with "*"'
-    if character in ("@", "`", "%"):
-        return f'quote a value that begins with "{character}"'
-    if "mapping values" in problem:
-        return 'quote a value that contains ": ", and check the indentation'
-    return ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from meshd.api.document import Document, Origin, format_path
+from meshd.api.document import Document, Origin, format_path, printable
 from meshd.api.load import Loaded
 from meshd.api.problem import Level, Problem
 
@@ -57,10 +57,10 @@ class Finding:
 
     code: str
     level: Level
-    message: str
-    resource: str = ""
+    message: str = attrs.field(converter=printable)
+    resource: str = attrs.field(default="", converter=printable)
     origin: Origin = Origin()
-    path: str = ""
+    path: str = attrs.field(default="", converter=printable)
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class Finding:
         head = f"{self.level.lower()} {self.code}"
         if self.resource:
             head = f"{head} {self.resource}"
-        where = str(self.origin)
+        where = printable(str(self.origin))
         text = f"{self.path}: {self.message}" if self.path else self.message
         return f"{where}: {head}: {text}" if where else f"{head}: {text}"
 
@@ -87,7 +87,7 @@ class Finding:
             "level": self.level.value,
             "message": f"{self.path}: {self.message}" if self.path else self.message,
             "origin": self.resource,
-            "reference": str(self.origin),
+            "reference": printable(str(self.origin)),
             "documentationUrl": documentation_url(self.code),
         }
 

@@ -95,6 +95,10 @@ class _World:
             return any(hosts.overlaps(host, each) for each in everything)
         return bool(self.services(host)) or any(hosts.covers(each, host) for each in self.known_hosts)
 
+    def has_rule(self, host: str) -> bool:
+        """Whether some DestinationRule speaks of the host."""
+        return any(hosts.covers(pattern, host) for pattern in self.subsets)
+
     def has_subset(self, host: str, subset: str) -> bool:
         """Whether some DestinationRule gives the host such a subset."""
         return any(subset in names for pattern, names in self.subsets.items() if hosts.covers(pattern, host))
@@ -133,7 +137,8 @@ def _destination(world: _World, document: Document, target: Destination, path: P
     if not hosts.is_ip(host) and not world.exists(host):
         remedy = _full_name(world, target.host, host)
         yield error((*path, "host"), f'Referenced host not found: "{target.host}"{remedy}', code=NOT_FOUND)
-        return
+        if not world.has_rule(host):
+            return
     if target.subset and not world.has_subset(host, target.subset):
         yield error(
             (*path, "subset"),
@@ -173,29 +178,39 @@ def _written(world: _World, service: Service) -> bool:
 
 
 def _gateways(world: _World, document: Document, service: VirtualService) -> Iterator[Problem]:
-    served: list[str] = []
-    names: list[str] = []
+    """Gateways that are not there, that serve none of the hosts, and hosts that no gateway serves."""
+    served: dict[str, list[str]] = {}
+    useless = False
     for index, name in enumerate(service.gateways):
         if name == MESH:
             continue
         key = gateway_key(name, document.namespace)
         found = world.gateways.get(key)
+        path = ("spec", "gateways", index)
         if found is None:
-            yield error(("spec", "gateways", index), f'Referenced gateway not found: "{name}"', code=NOT_FOUND)
+            yield error(path, f'Referenced gateway not found: "{name}"', code=NOT_FOUND)
             continue
-        names.append("/".join(key))
-        served += [host.rpartition("/")[2] for server in found.servers for host in server.hosts]
-    if not names:
+        own = [host.rpartition("/")[2] for server in found.servers for host in server.hosts]
+        served["/".join(key)] = own
+        if not any(hosts.overlaps(host, each) for host in service.hosts for each in own):
+            useless = True
+            yield _not_served(document, service.hosts, "/".join(key), path)
+    if not served or useless:
         return
+    every = [host for own in served.values() for host in own]
     for index, host in enumerate(service.hosts):
-        if not any(hosts.overlaps(host, each) for each in served):
-            yield warning(
-                ("spec", "hosts", index),
-                f"one or more host [{host}] defined in VirtualService {document.namespace}/{document.name} "
-                f"not found in Gateway {','.join(names)}",
-                at_value=True,
-                code=HOST_NOT_IN_GATEWAY,
-            )
+        if not any(hosts.overlaps(host, each) for each in every):
+            yield _not_served(document, (host,), ",".join(served), ("spec", "hosts", index))
+
+
+def _not_served(document: Document, strangers: Sequence[str], gateway: str, path: Path) -> Problem:
+    return warning(
+        path,
+        f"one or more host [{' '.join(strangers)}] defined in VirtualService {document.namespace}/{document.name} "
+        f"not found in Gateway {gateway}",
+        at_value=True,
+        code=HOST_NOT_IN_GATEWAY,
+    )
 
 
 def gateway_key(name: str, namespace: str) -> tuple[str, str]:

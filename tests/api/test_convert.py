@@ -1,0 +1,233 @@
+"""Strict structure: every mistake at once, with its path and a way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshd.api.common import Map, PortSelector, StringMatch
+from meshd.api.convert import Converter, suggestion
+from meshd.api.document import format_path
+from meshd.api.kinds import KINDS
+from meshd.api.kubernetes import Service
+from meshd.api.networking.destination_rule import ClientTLSmode, DestinationRule
+from meshd.api.networking.gateway import ServerTLSSettings
+from meshd.api.networking.service_entry import ServiceEntry
+from meshd.api.networking.virtual_service import Destination, HTTPRoute, VirtualService
+from meshd.api.problem import Level
+from meshd.api.security import AuthorizationPolicy, From, Source
+
+
+@pytest.fixture(scope="module")
+def converter() -> Converter:
+    return Converter()
+
+
+def said(converter: Converter, value: Any, cls: type) -> list[str]:
+    """Everything that is said of a value, by level."""
+    _, problems = converter.structure(value, cls)
+    return [f"{problem.level.lower()} {problem.text}" for problem in problems]
+
+
+def made(converter: Converter, value: Any, cls: type) -> Any:
+    result, problems = converter.structure(value, cls)
+    assert problems == ()
+    return result
+
+
+def test_makes_what_it_reads(converter: Converter) -> None:
+    value = {
+        "name": "r",
+        "match": [{"uri": {"prefix": "/a"}, "headers": {"x": {"exact": "1"}}, "port": 80}],
+        "route": [{"destination": {"host": "a", "port": {"number": 80}}, "weight": 5}],
+        "timeout": "1m30s",
+        "retries": {"attempts": 0, "retryRemoteLocalities": None},
+    }
+    route: HTTPRoute = made(converter, value, HTTPRoute)
+    assert route.match[0].uri == StringMatch(prefix="/a")
+    assert route.match[0].headers == Map({"x": StringMatch(exact="1")})
+    assert route.route[0].destination == Destination("a", port=PortSelector(80))
+    assert route.timeout == 90.0
+    assert route.retries is not None
+    assert route.retries.attempts == 0
+    assert hash(route) == hash(made(converter, value, HTTPRoute))
+
+
+def test_keywords_lose_their_underscore(converter: Converter) -> None:
+    policy = made(converter, {"rules": [{"from": [{"source": {"principals": ["*"]}}]}]}, AuthorizationPolicy)
+    assert policy.rules[0].from_ == (From(Source(principals=("*",))),)
+    assert said(converter, {"rules": [{"from_": []}]}, AuthorizationPolicy) == [
+        'error rules[0].from_: unknown field; did you mean "from"?'
+    ]
+    assert said(converter, {"rules": [{"from": [{"source": {"principals": [1]}}]}]}, AuthorizationPolicy) == [
+        "error rules[0].from[0].source.principals[0]: expected text, found the number 1; put it in quotes"
+    ]
+
+
+def test_numbers_or_names(converter: Converter) -> None:
+    service = made(
+        converter, {"ports": [{"port": 80, "targetPort": "http"}, {"port": 81, "targetPort": 8081}]}, Service
+    )
+    assert [port.targetPort for port in service.ports] == ["http", 8081]
+    assert said(converter, {"ports": [{"port": 80, "targetPort": 1.5}]}, Service) == [
+        "error ports[0].targetPort: expected a number or a name, found the number 1.5"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "cls", "message"),
+    [
+        ({"timeout": 5}, HTTPRoute, "timeout: expected a duration such as 2s or 100ms, found the number 5; write 5s"),
+        ({"timeout": "5"}, HTTPRoute, 'write "5s" for seconds'),
+        ({"timeout": True}, HTTPRoute, "found the boolean true"),
+        ({"name": True}, HTTPRoute, "name: expected text, found the boolean true; put it in quotes"),
+        ({"name": 1.5}, HTTPRoute, "name: expected text, found the number 1.5; put it in quotes"),
+        ({"name": {}}, HTTPRoute, "name: expected text, found a mapping"),
+        ({"mirrorPercent": "50"}, HTTPRoute, 'expected a whole number, found the text "50"; take the quotes away'),
+        ({"mirrorPercent": 1.0}, HTTPRoute, "expected a whole number, found the number 1.0"),
+        ({"mirrorPercent": False}, HTTPRoute, "expected a whole number, found the boolean false"),
+        ({"mirrorPercent": 2**70}, HTTPRoute, "this number is too large"),
+        ({"mirrorPercentage": {"value": "50"}}, HTTPRoute, 'expected a number, found the text "50"'),
+        ({"mirrorPercentage": {"value": True}}, HTTPRoute, "expected a number, found the boolean true"),
+        ({"httpsRedirect": "false"}, ServerTLSSettings, 'expected true or false, found the text "false"'),
+        ({"httpsRedirect": 0}, ServerTLSSettings, "expected true or false, found the number 0"),
+        ({"match": {"uri": {}}}, HTTPRoute, "match: expected a list, found a mapping"),
+        ({"hosts": "reviews"}, VirtualService, 'hosts: expected a list, found the text "reviews"; write it as an item'),
+        ({"match": [[]]}, HTTPRoute, "match[0]: expected a mapping, found a list"),
+        ({"match": [None]}, HTTPRoute, "match[0]: expected a mapping, found nothing"),
+        ({"match": [{"headers": []}]}, HTTPRoute, "match[0].headers: expected a mapping, found a list"),
+        ({"match": [{"headers": {"x": None}}]}, HTTPRoute, "match[0].headers.x: expected a mapping, found nothing"),
+        ({"match": [{"sourceLabels": {"v": 1}}]}, HTTPRoute, "sourceLabels.v: expected text, found the number 1"),
+        ({"subsets": [{"labels": {}}]}, DestinationRule, 'subsets[0]: the field "name" is missing'),
+        ({"mode": "SIMPEL"}, ServerTLSSettings, 'mode: unknown value: the text "SIMPEL"; did you mean "SIMPLE"?'),
+        ({"mode": "simple"}, ServerTLSSettings, 'did you mean "SIMPLE"?'),
+        ({"mode": "x"}, ServerTLSSettings, "it must be one of PASSTHROUGH, SIMPLE, MUTUAL"),
+        ({"mode": 1}, ServerTLSSettings, "mode: unknown value: the number 1"),
+        ({"mode": []}, ServerTLSSettings, "mode: expected one of PASSTHROUGH, SIMPLE"),
+        ({"export_to": []}, VirtualService, 'export_to: unknown field; did you mean "exportTo"?'),
+        ({"exportto": []}, VirtualService, 'did you mean "exportTo"?'),
+        ({"zzz": []}, DestinationRule, "zzz: unknown field; known here: exportTo, host, subsets"),
+        (5, VirtualService, "expected a mapping, found the number 5"),
+        ([], VirtualService, "expected a mapping, found a list"),
+        ({"verifyCertificateHash": ["x"]}, ServerTLSSettings, "does not support this field yet, and without it more"),
+    ],
+)
+def test_one_mistake(converter: Converter, value: Any, cls: type, message: str) -> None:
+    result, problems = converter.structure({"host": "a", **value} if cls is DestinationRule else value, cls)
+    assert result is None
+    [problem] = problems
+    assert problem.level is Level.ERROR
+    assert message in problem.text
+
+
+def test_every_mistake_at_once(converter: Converter) -> None:
+    value = {
+        "http": [
+            {"route": [{"destination": {}, "wieght": 5, "weight": "5"}], "timeout": 3},
+            5,
+            {"redirect": {"port": "x"}},
+        ],
+        "hosts": [1],
+        "what": {},
+    }
+    assert said(converter, value, VirtualService) == [
+        'error http[0].route[0].wieght: unknown field; did you mean "weight"?',
+        "error http[1]: expected a mapping, found the number 5",
+        "error what: unknown field; known here: exportTo, gateways, hosts, http, tcp, tls",
+        "error hosts[0]: expected text, found the number 1; put it in quotes",
+        'error http[0].route[0].destination: the field "host" is missing',
+        'error http[0].route[0].weight: expected a whole number, found the text "5"; take the quotes away',
+        "error http[0].timeout: expected a duration such as 2s or 100ms, found the number 3; write 3s for seconds",
+        'error http[2].redirect.port: expected a whole number, found the text "x"',
+    ]
+
+
+def test_unsupported_is_a_warning_and_the_rest_counts(converter: Converter) -> None:
+    value = {"host": "a", "trafficPolicy": {"outlierDetection": {"interval": "5s"}, "tls": {"mode": "SIMPLE"}}}
+    rule, problems = converter.structure(value, DestinationRule)
+    assert [f"{problem.level} {problem.code} {problem.text}" for problem in problems] == [
+        "Warning MD0002 trafficPolicy.outlierDetection: meshd does not support this field yet: it has no effect"
+    ]
+    assert rule is not None
+    assert rule.trafficPolicy is not None
+    assert rule.trafficPolicy.tls is not None
+    assert rule.trafficPolicy.tls.mode is ClientTLSmode.SIMPLE
+
+
+def test_an_unsupported_field_that_is_not_given_is_not_mentioned(converter: Converter) -> None:
+    assert said(converter, {"host": "a", "trafficPolicy": {"outlierDetection": None}}, DestinationRule) == []
+
+
+def test_irrelevant_is_an_info(converter: Converter) -> None:
+    assert said(converter, {"sessionAffinity": "None"}, Service) == [
+        "info sessionAffinity: this field has no meaning to a mesh"
+    ]
+
+
+def test_nothing_is_an_empty_mapping(converter: Converter) -> None:
+    assert made(converter, None, VirtualService) == VirtualService()
+    assert said(converter, None, ServiceEntry) == ['error the field "hosts" is missing']
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "text"),
+    [
+        ("wieght", ("weight", "headers"), '; did you mean "weight"?'),
+        ("HOST", ("host",), '; did you mean "host"?'),
+        ("export-to", ("exportTo",), '; did you mean "exportTo"?'),
+        ("qqq", ("a", "b"), "; known here: a, b"),
+        ("qqq", tuple("abcdefg"), ""),
+        ("qqq", (), ""),
+    ],
+)
+def test_suggestions(word: str, known: tuple[str, ...], text: str) -> None:
+    assert suggestion(word, known) == text
+
+
+def names_of(resource: type) -> set[str]:
+    found: set[str] = set()
+    pending: list[Any] = [resource]
+    while pending:
+        each = pending.pop()
+        if attrs.has(each):
+            attrs.resolve_types(each)
+            for field in attrs.fields(each):
+                found.add(field.name.removesuffix("_"))
+                pending.append(field.type)
+            for group in ("UNSUPPORTED", "REFUSED", "IRRELEVANT"):
+                found |= getattr(each, group, frozenset())
+        else:
+            pending += getattr(each, "__args__", ())
+    return found
+
+
+WORDS = sorted(set().union(*(names_of(kind.resource) for kind in KINDS)))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["a", "*", "5s", "SIMPLE", ""])
+)
+SHAPES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), inner, max_size=6)
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(KINDS), value=SHAPES)
+def test_any_shape_is_made_or_refused(converter: Converter, kind: Any, value: Any) -> None:
+    result, problems = converter.structure(value, kind.resource, ("spec",))
+    refused = any(problem.level is Level.ERROR for problem in problems)
+    assert (result is None) is refused
+    for problem in problems:
+        assert format_path(problem.path).startswith("spec")
+        assert "\n" not in problem.text
