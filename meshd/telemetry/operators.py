@@ -218,21 +218,28 @@ def _grpc_status(argument: str) -> Value:
     return value
 
 
+def clock() -> Callable[[float], str]:
+    """A function from seconds since the epoch to UTC with milliseconds, ``2016-04-15T20:17:00.310Z``."""
+    # The whole mutable state: the last second rendered, since many lines share it.
+    second, rendered = -1, ""
+
+    def show(moment: float) -> str:
+        nonlocal second, rendered
+        milliseconds = int(moment * 1000 + 0.5)
+        whole = milliseconds // 1000
+        if whole != second:
+            second, rendered = whole, datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{rendered}{milliseconds % 1000:03}Z"
+
+    return show
+
+
 def _start_time(argument: str) -> Value:
     """UTC with milliseconds, or a ``strftime`` form (``%s`` epoch, ``%f`` and ``%3f`` fractions)."""
     if argument:
         return _custom_time(argument)
-    # The whole mutable state: the last second rendered, since many lines share it.
-    last: list[int | str] = [-1, ""]
-
-    def value(exchange: ExchangeRecord, now: float, wall: float) -> str:
-        milliseconds = int((wall - now + exchange.started) * 1000 + 0.5)
-        second, fraction = divmod(milliseconds, 1000)
-        if second != last[0]:
-            last[:] = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        return f"{last[1]}{fraction:03}Z"
-
-    return value
+    show = clock()
+    return lambda exchange, now, wall: show(wall - now + exchange.started)
 
 
 _TIME_FIELD = re.compile(r"%(?:%|(E?)([1-9]?)([a-zA-Z]))")
