@@ -14,7 +14,7 @@ text = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs"
 
 
 @given(workload=text, app=text, version=text, service=text, revision=text, cluster=text)
-def test_there_and_back(workload, app, version, service, revision, cluster):
+def test_there_and_back(workload, app, version, service, revision, cluster):  # noqa: PLR0917
     peer = Peer(workload, "default", app, version, service, revision, cluster)
     value = encode(peer)
     assert all(0x20 <= byte < 0x7F for byte in value)
@@ -26,7 +26,8 @@ def test_there_and_back(workload, app, version, service, revision, cluster):
 
 def test_the_namespace_is_the_certificate_s():
     peer = decode(encode(Peer(workload="x", namespace="admin")), ID)
-    assert peer is not None and peer.namespace == "default"
+    assert peer is not None
+    assert peer.namespace == "default"
 
 
 def test_nonsense_is_no_peer():
@@ -38,13 +39,15 @@ def test_nonsense_is_no_peer():
 def test_control_characters_and_broken_escapes_do_no_harm():
     peer = decode(b"w=%0d%0aevil: 1,a=%zz%,v=%ff", ID)
     assert peer is not None
-    assert "\r" not in peer.workload and "\n" not in peer.workload
+    assert "\r" not in peer.workload
+    assert "\n" not in peer.workload
     assert peer.app == "%zz%"
 
 
 def test_values_are_cut():
     peer = decode(b"w=" + b"a" * 1000, ID)
-    assert peer is not None and len(peer.workload) == 256
+    assert peer is not None
+    assert len(peer.workload) == 256
 
 
 def test_namespaces_of_ids():

@@ -15,7 +15,8 @@ def test_they_are_version_4_uuids_and_never_the_same():
     for text in made:
         parsed = uuid.UUID(text)
         assert str(parsed) == text
-        assert parsed.version == 4 and parsed.variant == uuid.RFC_4122
+        assert parsed.version == 4
+        assert parsed.variant == uuid.RFC_4122
 
 
 def test_the_same_randomness_gives_the_same_ids():

@@ -28,7 +28,9 @@ def test_istio_s_default_is_two_retries_of_what_was_not_executed():
     assert default.wants_failure(REFUSED_STREAM, method=b"POST", sent=True)
     assert not default.wants_failure(BROKEN, method=b"GET", sent=True)
     assert not default.wants_status(503)
-    assert default.wants_grpc(14) and default.wants_grpc(1) and not default.wants_grpc(4)
+    assert default.wants_grpc(14)
+    assert default.wants_grpc(1)
+    assert not default.wants_grpc(4)
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PATCH", b"CONNECT", b"get"])

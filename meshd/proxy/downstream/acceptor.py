@@ -125,7 +125,7 @@ class Acceptor:
         finally:
             connection.close()
             self.open -= 1
-            gauge.dec()
+            gauge.inc(-1)
 
     async def _treat(self, connection: net.Connection) -> None:
         engine = self._engine

@@ -152,7 +152,6 @@ class HttpConnection:
             self._learn_peer(take_metadata(head))
         exchange.downstream_peer = self._peer
         exchange.request_id = self._introduction.apply(head)
-        exchange.original_path = head.target
         head.target = manager.normalize(head.target)
         if manager.http.stream_idle_timeout:
             exchange.idle = exchange.live.timers.after(
@@ -184,6 +183,8 @@ async def _send(exchange: ProxyExchange, response: Response) -> None:
         # Everything is here: the connection upstream can serve others while this is written.
         if exchange.grpc:
             _note_grpc(exchange, response)
+        if exchange.nursery is not None:
+            await _let_upload_end()
         exchange.release()
         await stream.respond(head, data, end=True)
         return
@@ -192,6 +193,8 @@ async def _send(exchange: ProxyExchange, response: Response) -> None:
         data = await body.receive()
         exchange.touch()
         if body.ended and body.trailers is None:
+            if exchange.nursery is not None:
+                await _let_upload_end()
             exchange.release()
             await stream.send(data, end=True)
             return
@@ -200,9 +203,20 @@ async def _send(exchange: ProxyExchange, response: Response) -> None:
     if exchange.grpc:
         _note_grpc(exchange, response)
     trailers = body.trailers
+    if exchange.nursery is not None:
+        await _let_upload_end()
     exchange.release()
     assert trailers is not None
     await stream.send_trailers(trailers)
+
+
+async def _let_upload_end() -> None:
+    """Let an upload whose last bytes have just been taken note it, so that its connection counts as clean.
+
+    It became runnable at the latest in the turn in which the response's end did.
+    """
+    await trio.lowlevel.checkpoint()
+    await trio.lowlevel.checkpoint()
 
 
 async def _tunnel(exchange: ProxyExchange, response: Response) -> None:

@@ -98,7 +98,7 @@ class DnsUpstream(Upstream):
                 self.trouble = f"{name} cannot be resolved: {error}"
                 _log.warning(
                     "name not resolved",
-                    extra={"cluster": self.cluster.name, "name": name, "reason": str(error)},
+                    extra={"cluster": self.cluster.name, "host": name, "reason": str(error)},
                 )
                 continue
             if addresses:

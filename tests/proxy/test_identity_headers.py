@@ -1,0 +1,111 @@
+"""Who asks, as headers say it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from meshd.http.head import Headers, RequestHead
+from meshd.net.address import Address
+from meshd.net.connection import TlsInfo
+from meshd.proxy.identity_headers import Introduction, client_cert_entry, take_metadata
+from meshd.snapshot.listener import HttpManager
+
+PEER = Address("203.0.113.9", 4711)
+GATEWAY = HttpManager(use_remote_address=True, forward_client_cert="sanitize_set")
+INBOUND = HttpManager()
+OUTBOUND = HttpManager(forward_client_cert="always_forward")
+REVIEWS, RATINGS = (f"spiffe://cluster.local/ns/default/sa/{name}" for name in ("reviews", "ratings"))
+TLS = TlsInfo("TLSv1.3", "x", "h2", "", REVIEWS, b"DER", RATINGS)
+ENTRY = f'By={RATINGS};Hash={hashlib.sha256(b"DER").hexdigest()};Subject="";URI={REVIEWS}'.encode()
+
+
+def introduce(http: HttpManager, headers=(), tls: TlsInfo | None = None) -> RequestHead:
+    head = RequestHead(b"GET", b"/", b"x", Headers.of(headers))
+    Introduction(http, PEER, tls, request_id=lambda: b"new-id").apply(head)
+    return head
+
+
+def test_a_stranger_s_word_is_not_taken():
+    head = introduce(
+        GATEWAY,
+        [
+            (b"x-envoy-internal", b"true"),
+            (b"X-Envoy-Max-Retries", b"99"),
+            (b"x-meshd-peer-metadata", b"w=admin"),
+            (b"x-request-id", b"mine"),
+            (b"x-forwarded-proto", b"https"),
+            (b"x-forwarded-client-cert", b"By=spiffe://x;URI=spiffe://cluster.local/ns/admin/sa/root"),
+            (b"x-forwarded-for", b"1.2.3.4"),
+            (b"x-env", b"kept"),
+        ],
+    )
+    assert dict(head.headers.items()) == {
+        b"x-env": b"kept",
+        b"x-request-id": b"new-id",
+        b"x-forwarded-for": b"1.2.3.4,203.0.113.9",
+        b"x-forwarded-proto": b"http",
+    }
+    assert head.scheme == b"http"
+
+
+def test_a_gateway_with_tls_says_https():
+    head = introduce(GATEWAY, [(b"x-forwarded-proto", b"http")], TlsInfo("", "", "", "", ""))
+    assert head.headers.get(b"x-forwarded-proto") == b"https"
+    assert head.scheme == b"https"
+
+
+def test_inside_the_mesh_what_is_there_is_kept():
+    head = introduce(
+        INBOUND, [(b"x-request-id", b"mine"), (b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"9.9.9.9")], TLS
+    )
+    assert head.headers.get(b"x-request-id") == b"mine"
+    assert head.headers.get(b"x-forwarded-for") == b"9.9.9.9"
+    assert head.scheme == b"https"
+
+
+@pytest.mark.parametrize("value", [b"ftp", b"", b"javascript"])
+def test_a_strange_scheme_is_not_believed(value):
+    assert introduce(INBOUND, [(b"x-forwarded-proto", value)]).scheme == b"http"
+
+
+def test_an_id_is_made_when_there_is_none():
+    assert introduce(OUTBOUND).headers.get(b"x-request-id") == b"new-id"
+
+
+def test_the_client_certificate_as_istio_writes_it():
+    assert client_cert_entry(TLS) == ENTRY
+    assert client_cert_entry(None) == b""
+
+
+def test_inbound_appends_what_the_connection_proved():
+    head = introduce(INBOUND, [(b"x-forwarded-client-cert", b"By=a;URI=b")], TLS)
+    assert head.headers.get_all(b"x-forwarded-client-cert") == [b"By=a;URI=b," + ENTRY]
+    assert introduce(INBOUND, [], TLS).headers.get(b"x-forwarded-client-cert") == ENTRY
+
+
+def test_inbound_without_mtls_takes_nobody_s_word():
+    assert b"x-forwarded-client-cert" not in introduce(INBOUND, [(b"x-forwarded-client-cert", b"URI=b")]).headers
+
+
+def test_a_gateway_sets_only_what_it_saw():
+    head = introduce(GATEWAY, [(b"x-forwarded-client-cert", b"URI=forged")], TLS)
+    assert head.headers.get_all(b"x-forwarded-client-cert") == [ENTRY]
+
+
+def test_outbound_forwards_as_it_is():
+    head = introduce(OUTBOUND, [(b"x-forwarded-client-cert", b"URI=b")])
+    assert head.headers.get(b"x-forwarded-client-cert") == b"URI=b"
+
+
+def test_sanitize_removes():
+    http = HttpManager(forward_client_cert="sanitize")
+    assert b"x-forwarded-client-cert" not in introduce(http, [(b"x-forwarded-client-cert", b"x")], TLS).headers
+
+
+def test_metadata_is_taken_out():
+    head = RequestHead(b"GET", b"/", b"x", Headers.of([(b"X-Meshd-Peer-Metadata", b"w=a")]))
+    assert take_metadata(head) == b"w=a"
+    assert b"x-meshd-peer-metadata" not in head.headers
+    assert take_metadata(head) == b""
