@@ -51,14 +51,23 @@ class SocketListener(Generic[C]):
     Attributes:
         accepted: Connections so far.
         overloads: How often ``accept`` had to wait for descriptors or memory.
+
+    Args:
+        sock: Listening and non-blocking; the listener's from now on.
+        address: What it listens on.
+        adopt: Makes a connection of an accepted socket and its peer's name.
+        on_overload: Called each time ``overloads`` grows.
     """
 
-    def __init__(self, sock: socket.socket, address: Address, adopt: Adopt[C]) -> None:
+    def __init__(
+        self, sock: socket.socket, address: Address, adopt: Adopt[C], on_overload: Callable[[], None] = lambda: None
+    ) -> None:
         self.address = address
         self.accepted = 0
         self.overloads = 0
         self._sock = sock
         self._adopt = adopt
+        self._on_overload = on_overload
         self._in_a_row = 0
         self._last_overload = -OVERLOAD_QUIET
 
@@ -97,6 +106,7 @@ class SocketListener(Generic[C]):
         if error.errno not in _OVERLOADED:
             raise error
         self.overloads += 1
+        self._on_overload()
         now = trio.current_time()
         if now - self._last_overload >= OVERLOAD_QUIET:
             logger.warning(

@@ -120,8 +120,10 @@ class LevelPoller:
     edge_triggered = False
 
     def __init__(self) -> None:
-        # The whole mutable state: whom to tell, and what to begin once ``run`` runs.
+        # The whole mutable state: whom to tell, the waits under way (of each kind
+        # one for a socket), and what to begin once ``run`` runs.
         self._wakes: dict[socket.socket, Wake] = {}
+        self._watched: set[tuple[socket.socket, int]] = set()
         self._nursery: trio.Nursery | None = None
         self._pending: list[tuple[socket.socket, int]] = []
 
@@ -139,8 +141,9 @@ class LevelPoller:
         """See ``Poller.rearm``."""
         if self._nursery is None:
             self._pending.append((sock, flags))
-        else:
-            self._nursery.start_soon(self._watch_readable if flags & READABLE else self._watch_writable, sock)
+        elif (sock, flags) not in self._watched:
+            self._watched.add((sock, flags))
+            self._nursery.start_soon(self._watch, sock, flags)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See ``Poller.run``."""
@@ -155,28 +158,31 @@ class LevelPoller:
             finally:
                 self._nursery = None
 
-    async def _watch_readable(self, sock: socket.socket) -> None:
+    async def _watch(self, sock: socket.socket, flags: int) -> None:
+        error: OSError | None = None
         try:
-            while sock in self._wakes:
-                await trio.lowlevel.wait_readable(sock)
-                try:
-                    ended = sock.recv(1, socket.MSG_PEEK) == b""
-                except BlockingIOError:
-                    continue
-                self._tell(sock, READABLE | PEER_ENDED if ended else READABLE)
-                return
+            if flags == READABLE:
+                flags = await self._wait_readable(sock)
+            elif sock in self._wakes:
+                await trio.lowlevel.wait_writable(sock)
         except trio.ClosedResourceError:
             return
-        except OSError as error:
-            self._tell(sock, READABLE | HUNG_UP, error)
+        except OSError as failed:
+            flags, error = flags | HUNG_UP, failed
+        finally:
+            self._watched.discard((sock, flags & (READABLE | WRITABLE)))
+        self._tell(sock, flags, error)
 
-    async def _watch_writable(self, sock: socket.socket) -> None:
-        try:
-            if sock in self._wakes:
-                await trio.lowlevel.wait_writable(sock)
-        except (trio.ClosedResourceError, OSError):
-            return
-        self._tell(sock, WRITABLE)
+    async def _wait_readable(self, sock: socket.socket) -> int:
+        """What it then is. Looks whether there are bytes or the end, and takes neither."""
+        while sock in self._wakes:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                ended = sock.recv(1, socket.MSG_PEEK) == b""
+            except BlockingIOError:
+                continue
+            return READABLE | PEER_ENDED if ended else READABLE
+        return READABLE
 
     def _tell(self, sock: socket.socket, flags: int, error: OSError | None = None) -> None:
         wake = self._wakes.get(sock)

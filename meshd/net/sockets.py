@@ -69,10 +69,11 @@ class SocketNetwork:
     def __init__(self, poller: Poller, options: SocketOptions = SocketOptions()) -> None:
         self._poller = poller
         self._options = options
-        # The whole mutable state: counters, and listeners still to be asked for theirs.
+        # The whole mutable state is these counters.
         self._connected = 0
         self._connect_failures = 0
-        self._listeners: list[SocketListener[SocketConnection]] = []
+        self._accepted = 0
+        self._accept_overloads = 0
 
     async def connect(self, address: Address) -> SocketConnection:
         """See ``Network.connect``."""
@@ -111,23 +112,26 @@ class SocketNetwork:
         """See ``Network.listen``. "" is IPv4 and IPv6 on one socket. A host that is a name blocks while it is looked up."""
         sock = open_listener(address, backlog, reuse_port=self._options.reuse_port)
         self._options.apply(sock)
-        listener = SocketListener(sock, Address(address.host, sock.getsockname()[1]), self._adopt)
-        self._listeners.append(listener)
-        return listener
+        return SocketListener(sock, Address(address.host, sock.getsockname()[1]), self._adopt, self._note_overload)
+
+    def _note_overload(self) -> None:
+        self._accept_overloads += 1
 
     def _adopt(self, sock: socket.socket, peer: tuple[str, int]) -> SocketConnection:
         sock.settimeout(0)
         if not _INHERITS_OPTIONS:
             self._options.apply(sock)
-        return SocketConnection(sock, self._poller, to_address(sock.getsockname()), to_address(peer))
+        connection = SocketConnection(sock, self._poller, to_address(sock.getsockname()), to_address(peer))
+        self._accepted += 1
+        return connection
 
     def statistics(self) -> NetworkStatistics:
         """Counters since the beginning."""
         return NetworkStatistics(
             connected=self._connected,
             connect_failures=self._connect_failures,
-            accepted=sum(listener.accepted for listener in self._listeners),
-            accept_overloads=sum(listener.overloads for listener in self._listeners),
+            accepted=self._accepted,
+            accept_overloads=self._accept_overloads,
         )
 
 

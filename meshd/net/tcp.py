@@ -26,6 +26,7 @@ never look whole.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import struct
@@ -44,6 +45,8 @@ SECONDS = 1.0
 
 CHUNK = 64 * KIB
 """The most that one ``receive`` returns (``Connection.receive``)."""
+FULL_READS = 16
+"""Reads in a row that leave more behind, after which a reader lets others run: a MiB, some 0.3 ms of relaying."""
 DRAIN_BYTES = 256 * KIB
 DRAIN_TIME = 1 * SECONDS
 """How much and how long ``aclose`` reads on, so that our last words are not lost to a reset.
@@ -68,6 +71,7 @@ class SocketConnection:
         "_eager",
         "_eof_sent",
         "_error",
+        "_full_reads",
         "_lost",
         "_poller",
         "_pushed",
@@ -100,6 +104,7 @@ class SocketConnection:
         self._writable = True
         self._eager = False
         self._eof_sent = False
+        self._full_reads = 0
         self._reader: Task | None = None
         self._writer: Task | None = None
         self._error: Exception | None = None
@@ -115,6 +120,9 @@ class SocketConnection:
         """See ``Connection.receive``."""
         while True:
             if self._readable or self._pushed:
+                if self._full_reads >= FULL_READS:
+                    self._full_reads = 0
+                    await trio.lowlevel.checkpoint()
                 data = self.receive_nowait()
                 if data is not None:
                     return data
@@ -141,7 +149,9 @@ class SocketConnection:
             self._readable = False
             if self._rearm is not None:
                 self._rearm(self._sock, READABLE)
-        elif data == b"" and self._lost is not None:
+        elif data:
+            self._full_reads += 1
+        elif self._lost is not None:
             raise self._lost
         return data
 
@@ -192,7 +202,8 @@ class SocketConnection:
     def abort(self, error: Exception) -> None:
         """See ``Connection.abort``: the peer gets a reset."""
         if self._error is None:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            with contextlib.suppress(OSError):  # the BSDs refuse it once the peer has gone
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
             self._shut(error)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from meshd.errors import ConnectionLost
-from meshd.net import accepting
+from meshd.net import accepting, tcp
 from meshd.net.accepting import SocketListener
 from meshd.net.address import Address
 from meshd.net.poller import EVENTS_PER_POLL, EdgePoller, LevelPoller
@@ -327,3 +327,68 @@ async def test_closing_a_listener_ends_a_pending_accept(network):
         listener.close()
     with pytest.raises(trio.ClosedResourceError):
         await listener.accept()
+
+
+async def test_a_reader_that_is_never_kept_waiting_lets_others_run(network):
+    """A fast sender fills every read; other tasks must still get their turn."""
+    client, server = await pair(network)
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            await trio.lowlevel.checkpoint()
+            others += 1
+
+    server._recv = bytes
+    server._readable = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        for _ in range(20 * tcp.FULL_READS):
+            await server.receive()
+        nursery.cancel_scope.cancel()
+    assert others >= 10
+    client.close()
+    server.close()
+
+
+async def test_the_fallback_waits_once_however_often_it_is_asked(nursery):
+    poller = LevelPoller()
+    await nursery.start(poller.run)
+    network = SocketNetwork(poller)
+    client, server = await pair(network)
+    for _ in range(3):
+        # A send that is given up leaves its wait behind; the next asks for another.
+        with trio.move_on_after(0.01):
+            await client.send(bytes(16 * 1024 * 1024))
+    poller.rearm(server._sock, 1)
+    client.close()
+    server.close()
+
+
+async def test_the_fallback_tells_of_a_reset(nursery):
+    poller = LevelPoller()
+    await nursery.start(poller.run)
+    client, server = await pair(SocketNetwork(poller))
+    await wait_all_tasks_blocked(0.01)
+    client.abort(ConnectionLost("gave up"))
+    await wait_all_tasks_blocked(0.01)
+    for _ in range(2):
+        with pytest.raises(ConnectionLost, match="reset"):
+            await server.receive()
+    server.close()
+
+
+async def test_unread_bytes_do_not_hide_a_hang_up(network):
+    """Only an edge-triggered poller sees an end that lies behind unread bytes."""
+    client, server = await pair(network)
+    told = trio.Event()
+    server.on_hangup = told.set
+    await client.send(b"unread")
+    await wait_all_tasks_blocked(0.01)
+    client.close()
+    with trio.fail_after(5):
+        await told.wait()
+    assert await server.receive() == b"unread"
+    assert await server.receive() == b""
+    server.close()
