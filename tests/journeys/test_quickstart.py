@@ -53,12 +53,7 @@ def test_the_quickstart_works(place: dict[str, str], tmp_path: Path) -> None:
     try:
         for index, (kind, text) in enumerate(told):
             if kind == "sh background":
-                log = (tmp_path / f"log-{index}").open("wb")
-                running.append(
-                    subprocess.Popen(
-                        text, shell=True, cwd=tmp_path, env=place, stdout=log, stderr=log, start_new_session=True
-                    )
-                )
+                running.append(start(text, place, tmp_path, tmp_path / f"log-{index}"))
                 if "meshd control" in text:
                     wait_for(tmp_path / ".local/state/meshd/control.json")
             elif kind == "sh":
@@ -74,6 +69,19 @@ def test_the_quickstart_works(place: dict[str, str], tmp_path: Path) -> None:
         code for code, text in zip(codes, (t for k, t in told if k == "sh background"), strict=True) if "meshd" in text
     ]
     assert set(ours) == {0}, "Ctrl-C ends every meshd cleanly"
+
+
+def start(command: str, environment: dict[str, str], directory: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            f"exec {command}",
+            shell=True,
+            cwd=directory,
+            env=environment,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
 
 
 def wait_for(path: Path) -> None:
