@@ -148,6 +148,9 @@ class H2Codec:
             events = [self._translate(event) for event in self._connection.receive_data(self._scanner.feed(data))]
         except h2.exceptions.ProtocolError as error:
             self._ended = True
+            if self._connection.state_machine.state is not h2.connection.ConnectionState.CLOSED:
+                # A wrong preface: the library says no goodbye to that.
+                self.go_away(0, int(error.error_code))
             raise H2Error(_describe(error), code=int(error.error_code)) from error
         except H2Error as error:
             self.go_away(self._connection.highest_inbound_stream_id, error.code)

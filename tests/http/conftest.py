@@ -9,6 +9,7 @@ import attrs
 import pytest
 import trio
 
+from meshd.errors import ConnectionLost
 from meshd.http.head import ResponseHead
 from meshd.http.limits import HttpLimits
 from meshd.http.server import Drain, serve_connection
@@ -68,6 +69,12 @@ class Served:
         while more := await self.client.receive():
             data += more
         return data
+
+    async def read_all_or_reset(self) -> bytes:
+        try:
+            return await self.read_all()
+        except ConnectionLost:
+            return b""
 
 
 Serve = Callable[..., Served]

@@ -26,7 +26,7 @@ from meshd.http.head import Headers
 from meshd.http.limits import HttpLimits
 
 LIMITS = HttpLimits()
-CHUNKED_BODY = b"5\r\nhello\r\nA;ext=1;x=\"y\"\r\n0123456789\r\n0\r\nX-Sum: 1\r\nY: 2\r\n\r\n"
+CHUNKED_BODY = b'5\r\nhello\r\nA;ext=1;x="y"\r\n0123456789\r\n0\r\nX-Sum: 1\r\nY: 2\r\n\r\n'
 
 
 def feed(decoder: Decoder, wire: bytes, step: int) -> bytes:
@@ -111,7 +111,11 @@ def test_extensions_are_bounded_in_all() -> None:
 
 @pytest.mark.parametrize(
     ("trailers", "limits"),
-    [(b"A: b\r\n" * 200, LIMITS), (b"A: " + b"b" * 20000 + b"\r\n", LIMITS), (b"A: b\r\n" * 3, HttpLimits(max_headers=2))],
+    [
+        (b"A: b\r\n" * 200, LIMITS),
+        (b"A: " + b"b" * 20000 + b"\r\n", LIMITS),
+        (b"A: b\r\n" * 3, HttpLimits(max_headers=2)),
+    ],
 )
 @pytest.mark.parametrize("whole", [True, False])
 def test_trailers_are_bounded(trailers: bytes, limits: HttpLimits, whole: bool) -> None:
