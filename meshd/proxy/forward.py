@@ -38,7 +38,7 @@ from meshd.proxy.retry import RetryPlan
 from meshd.proxy.upload import Upload
 from meshd.proxy.upstream.host import Host
 from meshd.proxy.upstream.pool import Waiter
-from meshd.proxy.upstream.upstream import PassthroughUpstream, Upstream
+from meshd.proxy.upstream.upstream import Lease, PassthroughUpstream, Upstream
 
 _ATTEMPT_COUNT = b"x-envoy-attempt-count"
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
@@ -261,13 +261,17 @@ class Tries:
         if isinstance(error, ProtocolError):
             flag = ResponseFlag.UPSTREAM_PROTOCOL_ERROR
             return UpstreamError("protocol error", flag, cause=str(error), sent=True)
-        if isinstance(error, TlsAlert) or isinstance(error.__cause__, TlsAlert):
+        alert = _refusal(error, lease)
+        if alert is not None:
             # With TLS 1.3 the server's no comes after the handshake; nothing that was sent has been read.
             flag = ResponseFlag.UPSTREAM_CONNECTION_FAILURE
-            return UpstreamError("remote connection failure", flag, cause=f"TLS: {error}")
+            return UpstreamError("remote connection failure", flag, cause=f"TLS: {alert}")
         if isinstance(error, (ConnectionLost, OSError)):
             flag = ResponseFlag.UPSTREAM_TERMINATION
-            return UpstreamError("connection termination", flag, cause=str(error), sent=sent)
+            error = UpstreamError("connection termination", flag, cause=str(error), sent=sent)
+        if isinstance(error, UpstreamError) and lease is not None and lease.pooled.unproven:
+            cause = f"{error.cause}; a first request over mutual TLS: the server's log says if it refused our identity"
+            return UpstreamError(error.reason, error.flag, cause=cause, sent=error.sent)
         return error
 
     def _again_after(self, error: Exception) -> bool:
@@ -357,6 +361,24 @@ def _introduced(head: RequestHead, exchange: ProxyExchange) -> RequestHead:
     head = head.copy()
     head.headers.set(peer_metadata.HEADER, metadata)
     return head
+
+
+def _refusal(error: Exception, lease: Lease | None) -> TlsAlert | None:
+    """The alert by which a server refused us, when that is what a try's failure means."""
+    if isinstance(error, TlsAlert):
+        return error
+    if isinstance(error.__cause__, TlsAlert):
+        return error.__cause__
+    if lease is None or lease.pooled.client.requests > 1 or lease.stream.connection.tls is None:
+        return None
+    try:
+        # A send that failed may have left the alert unread.
+        lease.stream.connection.receive_nowait()
+    except TlsAlert as alert:
+        return alert
+    except (MeshdError, OSError, trio.ClosedResourceError, trio.BrokenResourceError):
+        return None
+    return None
 
 
 def _read_rest(stream: ClientStream) -> None:

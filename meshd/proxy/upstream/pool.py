@@ -36,6 +36,11 @@ class Pooled:
         """The peer has not been told yet who we are."""
         self.local = str(client.connection.local)
 
+    @property
+    def unproven(self) -> bool:
+        """Mutual TLS that has carried no second request: the server may yet have refused us."""
+        return self.mtls and self.client.requests <= 1
+
 
 class Waiter:
     """A request in line. The whole mutable state: what it was given, or why it gets nothing."""
@@ -72,13 +77,15 @@ class Waiter:
         """
         try:
             await self._event.wait()
-            if self.error is not None:
-                raise self.error
         except BaseException:
             self._event.set()
             if self.lease is not None:
                 self.lease.release()
             raise
+        if self.error is not None:
+            if self.lease is not None:
+                self.lease.release()
+            raise self.error
         assert self.lease is not None
         return self.lease
 
