@@ -230,7 +230,11 @@ def _wanted(cls: Any) -> str:
 def _structure_text(value: object, _: object) -> str:
     if isinstance(value, str):
         return value
-    remedy = "; put it in quotes" if isinstance(value, bool | int | float) else ""
+    remedy = ""
+    if isinstance(value, bool):
+        remedy = " (so are yes, no, on, off, y and n); put it in quotes"
+    elif isinstance(value, int | float):
+        remedy = "; put it in quotes"
     raise ValueError(f"expected text, found {describe(value)}{remedy}")
 
 

@@ -84,7 +84,11 @@ def test_numbers_or_names(converter: Converter) -> None:
         ({"timeout": 5}, HTTPRoute, "timeout: expected a duration such as 2s or 100ms, found the number 5; write 5s"),
         ({"timeout": "5"}, HTTPRoute, 'write "5s" for seconds'),
         ({"timeout": True}, HTTPRoute, "found the boolean true"),
-        ({"name": True}, HTTPRoute, "name: expected text, found the boolean true; put it in quotes"),
+        (
+            {"name": True},
+            HTTPRoute,
+            "name: expected text, found the boolean true (so are yes, no, on, off, y and n); put it in quotes",
+        ),
         ({"name": 1.5}, HTTPRoute, "name: expected text, found the number 1.5; put it in quotes"),
         ({"name": {}}, HTTPRoute, "name: expected text, found a mapping"),
         ({"mirrorPercent": "50"}, HTTPRoute, 'expected a whole number, found the text "50"; take the quotes away'),

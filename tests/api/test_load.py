@@ -107,8 +107,10 @@ def test_a_mistake_costs_only_its_document(loader: Loader) -> None:
 def test_the_example_of_the_reference(loader: Loader) -> None:
     text = VIRTUAL_SERVICE.replace("destination: {host: reviews}", "destination: {host: reviews}\n      wieght: 1")
     assert said(loader, text) == [
-        "f.yaml:10:7 error IST0106 VirtualService default/reviews: "
-        'spec.http[0].route[0].wieght: unknown field; did you mean "weight"?'
+        (
+            "f.yaml:10:7 error IST0106 VirtualService default/reviews: "
+            'spec.http[0].route[0].wieght: unknown field; did you mean "weight"?'
+        )
     ]
 
 
