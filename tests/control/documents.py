@@ -9,11 +9,13 @@ from meshd.api.document import Document
 from meshd.api.load import Loader
 from meshd.api.problem import Level
 
+LOADER = Loader()
+
 
 def documents(text: str) -> tuple[Document, ...]:
     """The documents of a YAML text, which must have no errors."""
     found = []
-    for loaded in Loader().load(textwrap.dedent(text), "test.yaml"):
+    for loaded in LOADER.load(textwrap.dedent(text), "test.yaml"):
         errors = [problem for problem in loaded.problems if problem.level is Level.ERROR]
         assert not errors, errors
         if loaded.document is not None:

@@ -116,7 +116,11 @@ def test_one_host_declared_twice_has_the_ports_of_both_and_the_word_of_the_first
     def service(name: str, *ports: Port, registry: bool = False) -> Service:
         return Service("h", name, "default", ports, registry=registry, seniority=("~", "default", name))
 
-    http, tcp, other = (Port(80, "http", Protocol.HTTP, 80), Port(80, "t", Protocol.TCP, 8), Port(81, "o", Protocol.TCP, 81))
+    http, tcp, other = (
+        Port(80, "http", Protocol.HTTP, 80),
+        Port(80, "t", Protocol.TCP, 8),
+        Port(81, "o", Protocol.TCP, 81),
+    )
     merged = merge((service("b", tcp, other), service("a", http)))
     assert merged.name == "a"
     assert merged.ports == (http, other)

@@ -54,7 +54,9 @@ def test_a_service_selects_workload_entries_of_its_namespace() -> None:
 def test_the_tls_label_has_the_last_word() -> None:
     found = backends(
         SERVICE
-        + entry("a", 'address: 10.0.0.1, serviceAccount: x, labels: {app: reviews, "security.istio.io/tlsMode": disabled}')
+        + entry(
+            "a", 'address: 10.0.0.1, serviceAccount: x, labels: {app: reviews, "security.istio.io/tlsMode": disabled}'
+        )
         + entry("b", 'address: 10.0.0.2, labels: {app: reviews, "security.istio.io/tlsMode": istio}')
     )
     assert [backend.mtls for backend in found] == [False, True]

@@ -56,11 +56,7 @@ def render(snapshot: Snapshot) -> dict[str, Any]:
 def virtual_host(snapshot: Snapshot, table: str, name: str) -> VirtualHost:
     """A virtual host, by its table and name."""
     (found,) = (
-        host
-        for each in snapshot.route_tables
-        if each.name == table
-        for host in each.virtual_hosts
-        if host.name == name
+        host for each in snapshot.route_tables if each.name == table for host in each.virtual_hosts if host.name == name
     )
     return found
 
