@@ -114,7 +114,12 @@ async def wrap_client(
     names. With TLS 1.3 the server may still refuse our certificate: then the
     first ``receive`` raises ``TlsAlert``.
     """
-    tls = TlsConnection(connection, context, server_side=False, server_hostname=server_hostname or None)
+    try:
+        tls = TlsConnection(connection, context, server_side=False, server_hostname=server_hostname or None)
+    except ValueError as error:
+        # No name where one must be checked, or one that cannot be sent.
+        connection.close()
+        raise IdentityError(f"the server's certificate cannot be checked for {server_hostname!r}: {error}") from error
     await tls._begin(verify, max_handshake_bytes)
     tls._note(server_hostname or "", local_uri)
     return tls

@@ -414,3 +414,13 @@ async def test_close_and_abort_are_the_transports(server_context, client_context
     assert client_end.closed
     server.close()
     assert server_end.closed
+
+
+@pytest.mark.parametrize("name", [None, "", ".example.com"])
+async def test_a_server_that_cannot_be_checked_is_not_called(ca, name):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=ca.root_pem)
+    client_end, _ = memory_pair()
+    with pytest.raises(IdentityError, match="cannot be checked"):
+        await wrap_client(client_end, context, server_hostname=name)
+    assert client_end.closed
