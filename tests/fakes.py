@@ -136,11 +136,14 @@ def reset(*, after_body: bool = True) -> Behaviour:
 
 
 def hang() -> Behaviour:
-    """Take the request and never answer."""
+    """Take the request and never answer; end when the client gives up."""
 
     async def behave(stream: ServerStream, received: Received) -> None:
+        gone = trio.Event()
+        stream.on_abort = lambda _error: gone.set()
         await read_body(stream, received)
-        await trio.sleep_forever()
+        await gone.wait()
+        raise ConnectionLost("the client gave up")
 
     return behave
 

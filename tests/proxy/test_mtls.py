@@ -170,6 +170,7 @@ async def test_a_client_that_proves_nothing_does_not_get_in(nursery, autojump_cl
     reason = got.header("x-meshd-reason") or ""
     assert reason.startswith("UF; ") or "refused our identity" in reason
     assert mesh.app.requests == []
+    await trio.testing.wait_all_tasks_blocked()
     assert 'reason="tls_handshake"}' in mesh.server_side.metrics()
 
 

@@ -297,7 +297,7 @@ class Upstream:
         """At the limit of connections: close a free one elsewhere, or let a host without any have its first (Envoy)."""
         for other in self.hosts.values():
             if other is not host and other.pool.idle:
-                self._drop(other, other.pool.idle[0])
+                self._close(other, other.pool.idle[0])
                 return True
         return host.pool.open + host.pool.connecting == 0
 
@@ -342,17 +342,20 @@ class Upstream:
             self._drop(host, pooled)
 
     def _drop(self, host: Host, pooled: Pooled) -> None:
-        """Close a connection for good."""
+        """Close a connection for good; at the limit, whoever waits anywhere may have its place."""
+        self._close(host, pooled)
+        if self.connections + 1 >= self.cluster.limits.max_connections:
+            for other in self.hosts.values():
+                if other.pool.waiters:
+                    self._grow(other)
+
+    def _close(self, host: Host, pooled: Pooled) -> None:
         host.pool.remove(pooled)
         pooled.client.connection.on_hangup = None
         pooled.client.close()
         host.pool.open -= 1
         self.connections -= 1
         self._settle(host)
-        if self.connections + 1 >= self.cluster.limits.max_connections:
-            for other in self.hosts.values():
-                if other.pool.waiters:
-                    self._grow(other)
 
     def _settle(self, host: Host) -> None:
         if host.retired and not (host.active or host.pool.open or host.pool.connecting):
