@@ -73,12 +73,12 @@ class Agent:
         self._poller = Poller(config, world, apply, trust_domain=self._trust_domain, keystore=self._keystore)
         self._contexts = TlsContexts(self._holder, wall_clock=world.wall_clock)
         # The rest of the mutable state: whether the application is well, what the control
-        # plane last said or did, and events that end the waits of the loops.
+        # plane last said or did, what fails in each loop, and events that end the waits of the loops.
         self._healthy = config.registration.healthy
         self._registered = False
         self._connected = False
         self._last_contact = 0.0
-        self._problem = ""
+        self._problems: dict[str, str] = {}
         self._register_now = trio.Event()
         self._first_registration = trio.Event()
 
@@ -117,7 +117,7 @@ class Agent:
             refused_reason=poller.refused_reason,
             connected=self._connected,
             last_contact=self._last_contact,
-            problem=self._problem,
+            problem=self._problem(),
         )
 
     def load(self) -> bool:
@@ -225,7 +225,7 @@ class Agent:
                 self._failed("join", error, failures)
                 await trio.sleep(self._pause(error, failures))
             else:
-                self._worked()
+                self._worked("join")
                 return
 
     async def _register(self, channel: Channel) -> None:
@@ -240,6 +240,7 @@ class Agent:
                 await trio.sleep(self._pause(error, failures))
                 continue
             failures = 0
+            self._worked("registration")
             self._first_registration.set()
             # A third of its life, a little less for each: two may be lost.
             with trio.move_on_after(ttl / 3 * self._world.rng.uniform(0.8, 1.0)):
@@ -258,7 +259,6 @@ class Agent:
         )
         reply = await channel.request(exchange)
         self._registered = True
-        self._worked()
         return float(read(RegistrationReply, reply.body, lenient=True).ttl)
 
     async def _poll(self, channel: Channel) -> None:
@@ -267,10 +267,10 @@ class Agent:
         while True:
             try:
                 news = await self._poller.poll(channel)
-                self._worked()
-                failures = 0
                 if news.bundle_version:
                     await self._enrolment.refresh_bundle(channel, news.bundle_version)
+                self._worked("poll")
+                failures = 0
             except EXPECTED as error:
                 failures += 1
                 self._failed("poll", error, failures)
@@ -282,8 +282,10 @@ class Agent:
                     failures = min(failures, 1)
                 await trio.sleep(self._pause(error, failures))
                 continue
-            if news.quick:
-                await trio.sleep(self._config.limits.poll_interval * self._world.rng.uniform(0.5, 1.5))
+            limits = self._config.limits
+            await trio.sleep(
+                limits.poll_interval * self._world.rng.uniform(0.5, 1.5) if news.quick else limits.news_interval
+            )
 
     def _freshness(self, identity: Identity | None) -> str:
         if identity is None:
@@ -291,26 +293,30 @@ class Agent:
         return self._config.rotation.freshness(identity.not_before, identity.not_after, self._world.wall_clock())
 
     def _unready(self, freshness: str) -> str:
-        problem = f" ({self._problem})" if self._problem else ""
+        problem = f" ({self._problem()})" if self._problem() else ""
         if not freshness:
             return f"no certificate yet from {self._config.control}{problem}"
         if freshness in (Freshness.EXPIRED, Freshness.NOT_YET):
             return f"the certificate is not valid now{problem}"
         return "" if self._poller.applied else f"no configuration yet from {self._config.control}{problem}"
 
-    def _worked(self) -> None:
+    def _problem(self) -> str:
+        return next(iter(self._problems.values()), "")
+
+    def _worked(self, what: str) -> None:
         if not self._connected:
             log.info("control plane answers", extra={"control": str(self._config.control)})
         self._connected = True
         self._last_contact = self._world.wall_clock()
-        self._problem = ""
+        if self._problems.pop(what, None) is not None:
+            log.info("%s works again", what)
 
     def _failed(self, what: str, error: Exception, failures: int) -> None:
         # One line for each new problem, not for each try.
-        if str(error) != self._problem or self._connected:
+        if str(error) != self._problems.get(what):
             log.warning("%s failed", what, extra={"error": str(error), "failures": failures})
         self._connected = isinstance(error, ControlError)
-        self._problem = str(error)
+        self._problems[what] = str(error)
 
     def _pause(self, error: Exception, failures: int) -> float:
         least = error.retry_after if isinstance(error, ControlError) else 0.0

@@ -158,22 +158,25 @@ class Channel:
         except trio.TooSlowError as error:
             raise Unreachable(f"{self._address} did not answer within {exchange.timeout:.0f} s") from error
         except UpstreamError as error:
+            if isinstance(error.__cause__, TlsAlert):
+                raise self._not_accepted(error.__cause__) from error
             raise Unreachable(f"{self._address} broke off: {error}") from error
         except ProtocolError as error:
             raise Unreachable(f"{self._address} does not speak the protocol: {error}") from error
         except TlsAlert as error:
-            raise IdentityError(
-                f"the control plane at {self._address} does not accept our certificate: {error}"
-            ) from error
+            raise self._not_accepted(error) from error
         except (ConnectionLost, DeadlineExceeded) as error:
             raise Unreachable(f"{self._address}: {error}") from error
+
+    def _not_accepted(self, alert: TlsAlert) -> IdentityError:
+        return IdentityError(f"the control plane at {self._address} does not accept our certificate: {alert}")
 
     async def _request(self, exchange: Exchange) -> Reply:
         client, reused = await self._connected()
         try:
             return await self._exchange(client, exchange)
         except (UpstreamError, ConnectionLost) as error:
-            if not reused or isinstance(error, TlsAlert):
+            if not reused or isinstance(error.__cause__, TlsAlert):
                 raise
         client, _ = await self._connected()
         return await self._exchange(client, exchange)

@@ -31,8 +31,9 @@ class AgentLimits:
     poll_wait: float = 30 * SECONDS
     """How long a poll asks to wait (CONTRACT: ``Prefer: wait=30``)."""
     poll_interval: float = 1 * SECONDS
-    """Between two polls at least, whatever the answers: a control plane that answers at once without news
-    must not keep us busy."""
+    """Between two polls whose answers came at once without news: such a control plane must not keep us busy."""
+    news_interval: float = 0.05 * SECONDS
+    """Between any two polls."""
     fetch_timeout: float = 60 * SECONDS
     """All parts of a configuration together."""
     leave_timeout: float = 2 * SECONDS

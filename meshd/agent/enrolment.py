@@ -21,6 +21,7 @@ from meshd.agent.config import AgentConfig, World
 from meshd.certs.bundle import TrustBundle, check_pin_format, pinned_roots
 from meshd.certs.facts import CertificateFacts, KeyAndRequest
 from meshd.certs.identity import Identity
+from meshd.certs.request import Keys
 from meshd.certs.rotation import Freshness
 from meshd.certs.spiffe import SpiffeId
 from meshd.errors import ConfigError, IdentityError, StartError
@@ -81,7 +82,7 @@ class Enrolment:
         identity = self._holder.current
         return identity is not None and identity.not_after > self._world.wall_clock()
 
-    async def _establish_trust(self) -> Trust:
+    async def _establish_trust(self, keys: Keys) -> Trust:
         """Find out whom to believe without an identity that can be shown.
 
         Raises:
@@ -100,7 +101,7 @@ class Enrolment:
         else:
             raise IdentityError(NO_TRUST)
         if pin:
-            bundle = pinned_roots(bundle, await self._world.key_maker.describe(bundle.pem), pin)
+            bundle = pinned_roots(bundle, await keys.describe(bundle.pem), pin)
         return Trust(bundle.pem)
 
     async def _fetch_unverified(self) -> TrustBundle:
@@ -120,9 +121,10 @@ class Enrolment:
         """
         config = self._config
         try:
-            if self._trust is None:
-                self._trust = await self._establish_trust()
-            return await self.obtain(channel, bearer=config.token)
+            async with self._world.key_maker.session() as keys:
+                if self._trust is None:
+                    self._trust = await self._establish_trust(keys)
+                return await self._obtain(channel, keys, bearer=config.token)
         except ControlError as error:
             if not error.final:
                 raise Unreachable(str(error)) from error
@@ -130,11 +132,12 @@ class Enrolment:
         except IdentityError as error:
             raise StartError(f"cannot join the mesh at {config.control}: {error}", exit_code=EX_CONFIG) from error
 
-    async def obtain(self, channel: Channel, *, bearer: str = "") -> Identity:
+    async def _obtain(self, channel: Channel, keys: Keys, *, bearer: str = "") -> Identity:
         """Get a certificate for a new key, check it, save it and swap it in.
 
         Args:
             channel: To the control plane, verified.
+            keys: Makes the key and checks the answer.
             bearer: A token, or "" for the present certificate.
 
         Raises:
@@ -143,7 +146,7 @@ class Enrolment:
             IdentityError: what came cannot be used; the present identity stays.
         """
         config = self._config
-        made = self._asked or await self._world.key_maker.make()
+        made = self._asked or await keys.make()
         self._asked = made
         asked = CertificateRequest(
             made.csr_pem,
@@ -159,7 +162,7 @@ class Enrolment:
             response = read(CertificateResponse, reply.body, limit=config.limits.max_message, lenient=True)
         except ConfigError as error:
             raise IdentityError(f"the control plane's answer is no certificate: {error}") from error
-        identity = await self._checked(made, response)
+        identity = await self._checked(keys, made, response)
         self._swap(identity)
         log.info(
             "certificate obtained",
@@ -167,9 +170,9 @@ class Enrolment:
         )
         return identity
 
-    async def _checked(self, made: KeyAndRequest, response: CertificateResponse) -> Identity:
+    async def _checked(self, keys: Keys, made: KeyAndRequest, response: CertificateResponse) -> Identity:
         bundle = TrustBundle.of(response.trust_domain, response.bundle)
-        facts = await self._world.key_maker.accept(made.key_pem, response.chain, bundle.pem)
+        facts = await keys.accept(made.key_pem, response.chain, bundle.pem)
         self._check_facts(facts, response.trust_domain)
         self.bundle_version = bundle.version
         return Identity(
@@ -217,7 +220,8 @@ class Enrolment:
         if bundle.trust_domain != domain:
             raise IdentityError(f"the roots are of {bundle.trust_domain}, this proxy is of {domain}")
         # Roots that do not vouch for our own certificate would cut us off from everybody.
-        await self._world.key_maker.accept(identity.key_pem, identity.chain_pem, bundle.pem)
+        async with self._world.key_maker.session() as keys:
+            await keys.accept(identity.key_pem, identity.chain_pem, bundle.pem)
         self.bundle_version = bundle.version
         if bundle.pem != identity.bundle_pem:
             self._swap(attrs.evolve(identity, bundle_pem=bundle.pem))
@@ -263,9 +267,10 @@ class Enrolment:
     async def _renew(self, channel: Channel) -> None:
         # Once the certificate has expired it proves nothing; a reusable token still may.
         usable = self._usable()
-        if not usable:
-            self._trust = await self._establish_trust()
-        await self.obtain(channel, bearer="" if usable else self._config.token)
+        async with self._world.key_maker.session() as keys:
+            if not usable:
+                self._trust = await self._establish_trust(keys)
+            await self._obtain(channel, keys, bearer="" if usable else self._config.token)
 
     def _due(self) -> float:
         identity = self._holder.current

@@ -2,15 +2,17 @@
 
 A sidecar never imports this module: the library costs 9 MB. It runs
 ``python -m meshd.certs.x509`` for a moment instead (``certs/request.py``),
-which answers one JSON question on stdin by one JSON answer on stdout.
+which answers questions on stdin by answers on stdout, a line of JSON each.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from cryptography import x509
@@ -22,6 +24,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from meshd.certs.bundle import split_pem
 from meshd.certs.facts import CertificateFacts, KeyAndRequest
 from meshd.errors import IdentityError
+
+if TYPE_CHECKING:
+    # The child, which is this module, must not wait for trio to be imported.
+    from meshd.certs.request import Keys
 
 MAX_CHAIN = 8
 """Certificates in a chain, leaf included (x509pop of SPIRE: 4 intermediates; plug-in CAs add some)."""
@@ -166,18 +172,23 @@ def _only_uri(certificate: x509.Certificate) -> str:
 
 
 class LocalKeyMaker:
-    """A ``KeyMaker`` in this very process: for the control plane, and for tests on virtual time."""
+    """A ``KeyMaker`` in this very process: for the control plane, and for tests on virtual time. Its own session."""
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Keys]:
+        """See ``KeyMaker.session``."""
+        yield self
 
     async def make(self) -> KeyAndRequest:
-        """A new key with its request."""
+        """See ``Keys.make``."""
         return make_key_and_request()
 
     async def describe(self, pem: str) -> tuple[CertificateFacts, ...]:
-        """The facts of every certificate of a PEM text."""
+        """See ``Keys.describe``."""
         return describe(pem)
 
     async def accept(self, key_pem: str, chain_pem: str, bundle_pem: str) -> CertificateFacts:
-        """Check an issued chain; see ``accept``."""
+        """See ``Keys.accept``."""
         return accept(key_pem, chain_pem, bundle_pem)
 
 
@@ -197,13 +208,15 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Answer one question: JSON on stdin, JSON on stdout."""
-    try:
-        question = json.loads(sys.stdin.buffer.read(MAX_QUESTION))
-    except ValueError:
-        question = {}
-    reply = answer(question if isinstance(question, dict) else {})
-    sys.stdout.write(json.dumps(reply))
+    """Answer questions until there are no more."""
+    while line := sys.stdin.buffer.readline(MAX_QUESTION):
+        try:
+            question = json.loads(line)
+        except ValueError:
+            question = {}
+        reply = answer(question if isinstance(question, dict) else {})
+        sys.stdout.write(json.dumps(reply) + "\n")
+        sys.stdout.flush()
     return 0
 
 

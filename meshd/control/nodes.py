@@ -120,11 +120,9 @@ class Nodes:
         self._on_scope_gone = on_scope_gone
         self._file = file
         self.limits = limits or NodeLimits()
-        # The whole mutable state: the nodes, with who is at which address and how many each
-        # identity and each scope has; the hosts others declare; an event that is set when documents may
+        # The whole mutable state: the nodes, and how many each identity and each scope has; the hosts others declare; an event that is set when documents may
         # have changed or a deadline has moved closer; and when the file is to be written.
         self._nodes: dict[NodeKey, Node] = {}
-        self._places: dict[tuple[str, str, int], NodeKey] = {}
         self._of_identity: Counter[str] = Counter()
         self._of_scope: Counter[Scope] = Counter()
         self._declared: frozenset[str] = frozenset()
@@ -161,8 +159,6 @@ class Nodes:
 
     def register(self, key: NodeKey, workload: Workload, trust_domain: str, certificate_expiry: float) -> Node:
         """Enter or renew a node.
-
-        A node of the same identity that was at the same address is gone: this one has its port.
 
         Raises:
             TooManyNodes: a limit is reached.
@@ -266,13 +262,6 @@ class Nodes:
         self._nodes[node.key] = node
         self._of_scope[node.scope] += 1
         self._of_identity[node.key.spiffe_id] += 1
-        said = node.workload.registration
-        if said.inbound_port:
-            place = (node.key.spiffe_id, said.address, said.inbound_port)
-            before = self._places.get(place)
-            if before is not None:
-                self._drop(before)
-            self._places[place] = node.key
 
     def _drop(self, key: NodeKey) -> bool:
         node = self._nodes.pop(key, None)
@@ -286,10 +275,6 @@ class Nodes:
             del self._of_scope[node.scope]
             if self._on_scope_gone is not None:
                 self._on_scope_gone(node.scope)
-        said = node.workload.registration
-        place = (key.spiffe_id, said.address, said.inbound_port)
-        if self._places.get(place) == key:
-            del self._places[place]
         return True
 
     def _expire(self, now: float) -> None:

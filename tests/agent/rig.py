@@ -7,7 +7,7 @@ snapshot, so that tests say exactly what is published to whom.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -30,6 +30,7 @@ from meshd.control.server import ApiLimits, ControlApi, OperatorApi, Parts
 from meshd.control.serving import ApiListener, ServingLimits, secure_with
 from meshd.control.tokens import TokenStore
 from meshd.errors import ConfigError
+from meshd.http.stream import ServerStream
 from meshd.net.address import Address
 from meshd.net.memory import MemoryNetwork, StaticResolver
 from meshd.net.timers import Timers
@@ -43,6 +44,8 @@ OPERATORS = Address("127.0.0.1", 15014)
 LOCAL_SECRET = "local.a-secret-of-this-machine"
 
 FakeMesh = Mapping[str, Snapshot]
+Interfere = Callable[[ServerStream], Awaitable[bool]]
+"""Answers a request in the API's stead and gives True, or False to let it through."""
 
 
 class Clock:
@@ -70,6 +73,13 @@ class ControlRig:
         self.network, self.state, self.clock, self.options = network, state, clock, options
         self.scope: trio.CancelScope | None = None
         self.starts = 0
+        self.interfere: Interfere | None = None
+        self.requests: list[tuple[float, str]] = []
+
+    async def _handle(self, stream: ServerStream) -> None:
+        self.requests.append((trio.current_time(), stream.request.path.decode()))
+        if self.interfere is None or not await self.interfere(stream):
+            await self.api.handle(stream)
 
     async def start(self, nursery: trio.Nursery) -> None:
         get = self.options.get
@@ -118,7 +128,10 @@ class ControlRig:
         contexts = TlsContexts(self.identity, wall_clock=self.clock)
         limits = self.options.get("serving", ServingLimits())
         self.listener = ApiListener(
-            self.api.handle, timers, secure=secure_with(contexts, TRUST_DOMAIN), limits=limits  # type: ignore[arg-type]
+            self._handle,
+            timers,
+            secure=secure_with(contexts, TRUST_DOMAIN),
+            limits=limits,  # type: ignore[arg-type]
         )
         operators = OperatorApi(parts, self.api, ready=lambda: "", metrics=lambda: iter([b"meshd_up 1\n"]))
         plain = ApiListener(operators.handle, timers)
@@ -171,7 +184,13 @@ class AgentRig:
 
 
 def make_agent(
-    network: MemoryNetwork, clock: Clock, *, load: bool = True, seed: int = 7, limits: AgentLimits | None = None, **config: object
+    network: MemoryNetwork,
+    clock: Clock,
+    *,
+    load: bool = True,
+    seed: int = 7,
+    limits: AgentLimits | None = None,
+    **config: object,
 ) -> AgentRig:
     settings: dict[str, object] = {
         "control": Address("control", CONTROL.port),
