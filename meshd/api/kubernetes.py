@@ -36,7 +36,6 @@ class Service:
     clusterIPs: tuple[str, ...] = ()
     type: str = "ClusterIP"
     externalName: str = ""
-    externalIPs: tuple[str, ...] = ()
     publishNotReadyAddresses: bool = False
     internalTrafficPolicy: str = ""
 
@@ -44,6 +43,7 @@ class Service:
     IRRELEVANT: ClassVar[frozenset[str]] = frozenset(
         {
             "allocateLoadBalancerNodePorts",
+            "externalIPs",
             "externalTrafficPolicy",
             "healthCheckNodePort",
             "ipFamilies",
@@ -75,10 +75,9 @@ class EndpointAddress:
     """One address of an ``EndpointSubset``."""
 
     ip: str
-    hostname: str = ""
     targetRef: ObjectReference | None = None
 
-    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"nodeName"})
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"hostname", "nodeName"})
 
 
 @attrs.frozen
@@ -112,8 +111,9 @@ class EndpointConditions:
     """Absent means unknown, which counts as ready."""
 
     ready: bool | None = None
-    serving: bool | None = None
-    terminating: bool | None = None
+
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"serving", "terminating"})
+    """An endpoint that is terminating is not ready."""
 
 
 @attrs.frozen
@@ -122,11 +122,10 @@ class Endpoint:
 
     addresses: tuple[str, ...]
     conditions: EndpointConditions | None = None
-    hostname: str = ""
     targetRef: ObjectReference | None = None
-    zone: str = ""
 
-    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"deprecatedTopology", "hints", "nodeName"})
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"zone"})
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"deprecatedTopology", "hints", "hostname", "nodeName"})
 
 
 @attrs.frozen
@@ -154,9 +153,8 @@ class ConfigMap:
     """Text by name."""
 
     data: Labels = Map()
-    binaryData: Labels = Map()
 
-    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"immutable"})
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"binaryData", "immutable"})
 
 
 @attrs.frozen

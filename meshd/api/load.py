@@ -141,6 +141,7 @@ class Loader:
                 _utc(metadata.creationTimestamp),
                 marks,
             )
+        problems = _condensed(problems)
         named = str(key) if key is not None else _named(kind.name, value)
         return Loaded(origin, document, key, named, tuple(problems), marks)
 
@@ -244,6 +245,30 @@ def _utc(text: str) -> str:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     except OverflowError:
         return ""
+
+
+MOST_ERRORS = 100
+"""Of one document. Whoever has that many mistakes mends the first ones first."""
+
+
+def _condensed(problems: list[Problem]) -> list[Problem]:
+    """The same remark about each item of a long list is made once, and errors end somewhere."""
+    alike: dict[object, int] = {}
+    kept: list[Problem] = []
+    errors = 0
+    for problem in problems:
+        if problem.level is Level.ERROR:
+            errors += 1
+            if errors <= MOST_ERRORS:
+                kept.append(problem)
+            continue
+        shape = (problem.code, tuple(0 if isinstance(step, int) else step for step in problem.path), problem.message)
+        alike[shape] = alike.get(shape, 0) + 1
+        if alike[shape] == 1:
+            kept.append(problem)
+    if errors > MOST_ERRORS:
+        kept.append(error((), f"and {errors - MOST_ERRORS} more mistakes", at_value=False))
+    return kept
 
 
 def _any_error(problems: list[Problem]) -> bool:

@@ -221,3 +221,21 @@ def test_any_document_is_made_or_refused(loader: Loader, value: dict[str, Any]) 
             assert not refused
         for problem in loaded.problems:
             assert loaded.origin_of(problem).line == 1
+
+
+def test_the_same_remark_is_made_once(loader: Loader) -> None:
+    endpoints = ", ".join(f"{{addresses: [10.0.0.{number}], nodeName: n}}" for number in range(50))
+    text = (
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a}\n"
+        f"addressType: IPv4\nendpoints: [{endpoints}]\n"
+    )
+    assert [line.partition(": ")[2] for line in said(loader, text)] == [
+        "endpoints[0].nodeName: this field has no meaning to a mesh"
+    ]
+
+
+def test_the_number_of_mistakes_is_bounded(loader: Loader) -> None:
+    wrong = ", ".join("5" for _ in range(150))
+    lines = said(loader, VIRTUAL_SERVICE.replace("[reviews]", f"[{wrong}]"))
+    assert len(lines) == 101
+    assert lines[-1].endswith("and 50 more mistakes")

@@ -5,6 +5,8 @@ Source: Istio's ``networking/v1alpha3/workload_entry.proto``.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from meshd.api.common import Labels, Map
@@ -21,3 +23,5 @@ class WorkloadEntry:
     locality: str = ""
     weight: int = 0
     serviceAccount: str = ""
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"network"})

@@ -44,7 +44,8 @@ def analyze(documents: Iterable[Document], *, known_hosts: Collection[str] = ())
     world = _World.of(tuple(documents), frozenset(known_hosts))
     findings: list[Finding] = []
     for document in world.documents:
-        findings += [of_problem(problem, document) for problem in _problems(world, document)]
+        # The message names what is meant and the place is exact: the path would only repeat it.
+        findings += [attrs.evolve(of_problem(each, document), path="") for each in _problems(world, document)]
     findings += _conflicting_hosts(world)
     return tuple(sorted(findings, key=lambda finding: finding.sort_key))
 
@@ -281,7 +282,6 @@ def _conflict(host: str, document: Document, index: int, others: Iterable[Docume
         "sidecars use the oldest only; merge them",
         str(document.key),
         document.origin_of(("spec", "hosts", index)),
-        f"spec.hosts[{index}]",
     )
 
 

@@ -9,6 +9,9 @@ from meshd.api.kubernetes import Endpoints, EndpointSlice, Service, ServicePort
 from meshd.api.problem import Problem, error, warning
 from meshd.control.analysis import checks
 
+MESH_CONFIG = ("istio-system", "istio")
+"""Namespace and name of the ConfigMap with MeshConfig and MeshNetworks."""
+
 SERVICE_NAME = "kubernetes.io/service-name"
 """The label that ties an EndpointSlice to its Service."""
 
@@ -51,6 +54,14 @@ def _ports(ports: tuple[ServicePort, ...], path: Path) -> Iterator[Problem]:
             yield error((*here, "port"), f"port {port.port} is here twice")
         names.add(port.name)
         numbers.add((port.port, port.protocol))
+
+
+def validate_config_map(document: Document) -> Iterator[Problem]:
+    """Istio keeps the mesh's own settings in one of them."""
+    if (document.namespace, document.name) == MESH_CONFIG:
+        for name in ("mesh", "meshNetworks"):
+            if name in document.resource.data:
+                yield warning(("data", name), "meshd does not read the mesh's settings from here yet: no effect")
 
 
 def validate_endpoints(document: Document) -> Iterator[Problem]:

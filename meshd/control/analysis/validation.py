@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from meshd.api.document import Document
-from meshd.api.kubernetes import Endpoints, EndpointSlice, Service
+from meshd.api.kubernetes import ConfigMap, Endpoints, EndpointSlice, Service
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
 from meshd.api.networking.service_entry import ServiceEntry
@@ -32,10 +32,11 @@ VALIDATORS: dict[type, Callable[[Document], Iterator[Problem]]] = {
     PeerAuthentication: validate_security.validate_peer_authentication,
     AuthorizationPolicy: validate_security.validate_authorization_policy,
     Service: validate_kubernetes.validate_service,
+    ConfigMap: validate_kubernetes.validate_config_map,
     Endpoints: validate_kubernetes.validate_endpoints,
     EndpointSlice: validate_kubernetes.validate_endpoint_slice,
 }
-"""Kinds that are not here (Secret, ConfigMap, Namespace) have no rules beyond their structure."""
+"""Kinds that are not here (Secret, Namespace) have no rules beyond their structure."""
 
 MOST_PROBLEMS = 100
 """Of one document. Whoever has that many mistakes mends the first ones first."""
