@@ -207,37 +207,58 @@ def _table(world: World, placed: list[Placed]) -> RouteTable:
 def _secure_chains(
     world: World, guard: Guard, placed: list[Placed], tables: dict[str, RouteTable]
 ) -> Iterator[FilterChain]:
+    """The chains of a port that is not plain HTTP; a server name is its first server's."""
     taken: set[str] = set()
-    filters = () if guard.tcp is None else (guard.tcp,)
+    known: set[str] = set()
     for each in placed:
         if each.kind == "sni":
-            for chain in _passthrough_chains(world, each):
-                free = tuple(name for name in chain.match.server_names if name not in taken)
-                if free:
-                    taken.update(free)
-                    match = attrs.evolve(chain.match, server_names=tuple(name for name in free if name != "*"))
-                    yield attrs.evolve(chain, match=match, filters=filters)
-            continue
-        if each.kind == "tcp":
-            proxy = _tcp_proxy(world, each)
-            if proxy is not None:
-                yield FilterChain(each.table, filters=filters, tcp=proxy)
-            continue
-        server_names = tuple(dict.fromkeys(host.lower() for _, host in each.hosts if host.lower() not in taken))
-        settings = each.server.tls
-        if not server_names or settings is None:
-            continue
-        taken.update(server_names)
-        match = FilterChainMatch(server_names=() if "*" in server_names else server_names, transport_protocol=TLS)
-        tls = downstream_tls(settings, world.scope.trust_domain, http=each.kind == "https")
-        if each.kind == "https":
-            table = _table(world, [each])
-            tables.setdefault(table.name, table)
-            yield _http_chain(each, guard, match, tls)
-            continue
-        proxy = _tcp_proxy(world, each)
-        if proxy is not None:
-            yield FilterChain(each.table, match, tls=tls, filters=filters, tcp=proxy)
+            yield from _passed_on(world, guard, each, taken)
+        elif each.kind == "tcp":
+            yield from _bytes_chain(world, guard, each, FilterChainMatch(), None)
+        elif each.table not in known:
+            # Two servers of one name in one Gateway (Istio refuses them): the first one counts.
+            known.add(each.table)
+            yield from _terminated(world, guard, each, taken, tables)
+
+
+def _passed_on(world: World, guard: Guard, placed: Placed, taken: set[str]) -> Iterator[FilterChain]:
+    filters = () if guard.tcp is None else (guard.tcp,)
+    for chain in _passthrough_chains(world, placed):
+        free = tuple(name for name in chain.match.server_names if name not in taken)
+        if free:
+            taken.update(free)
+            yield attrs.evolve(chain, match=_named(free), filters=filters)
+
+
+def _terminated(
+    world: World, guard: Guard, placed: Placed, taken: set[str], tables: dict[str, RouteTable]
+) -> Iterator[FilterChain]:
+    free = tuple(dict.fromkeys(host.lower() for _, host in placed.hosts if host.lower() not in taken))
+    settings = placed.server.tls
+    if not free or settings is None:
+        return
+    taken.update(free)
+    tls = downstream_tls(settings, world.scope.trust_domain, http=placed.kind == "https")
+    if placed.kind == "https":
+        table = _table(world, [placed])
+        tables.setdefault(table.name, table)
+        yield _http_chain(placed, guard, _named(free), tls)
+    else:
+        yield from _bytes_chain(world, guard, placed, _named(free), tls)
+
+
+def _named(server_names: tuple[str, ...]) -> FilterChainMatch:
+    """TLS for these names; ``*`` among them is any name, and none."""
+    return FilterChainMatch(server_names=() if "*" in server_names else server_names, transport_protocol=TLS)
+
+
+def _bytes_chain(
+    world: World, guard: Guard, placed: Placed, match: FilterChainMatch, tls: DownstreamTls | None
+) -> Iterator[FilterChain]:
+    proxy = _tcp_proxy(world, placed)
+    if proxy is not None:
+        filters = () if guard.tcp is None else (guard.tcp,)
+        yield FilterChain(placed.table, match, tls=tls, filters=filters, tcp=proxy)
 
 
 def _passthrough_chains(world: World, placed: Placed) -> Iterator[FilterChain]:
@@ -258,7 +279,8 @@ def _passthrough_chains(world: World, placed: Placed) -> Iterator[FilterChain]:
             )
             if names_here:
                 match = FilterChainMatch(server_names=names_here, transport_protocol=TLS)
-                yield FilterChain(f"{rule.namespace}/{rule.name}-tls-{number}", match, tcp=route.proxy)
+                name = f"{placed.table}.{rule.name}.{rule.namespace}.{number}"
+                yield FilterChain(name, match, tcp=route.proxy)
 
 
 def _tcp_proxy(world: World, placed: Placed) -> TcpProxy | None:

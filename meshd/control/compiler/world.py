@@ -36,7 +36,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         self.services = {each.host: each for each in self.mesh.visible_services(self.scope.namespace)}
-        self._rules = DestinationRules(self.mesh)
+        self._rules = self.memo.call(DestinationRules, self.mesh)
 
     def place(self, rule: Owned[VirtualService], port: int, gateway: str = MESH) -> Place:
         """Where a rule is compiled for; without labels if it reads none, so that proxies can share the result."""

@@ -39,11 +39,14 @@ SPECS = {
         NAMES,
     ),
     "networking.istio.io/v1 VirtualService": st.builds(
-        "{{hosts: [{}], gateways: [{}], http: [{{match: [{{uri: {{prefix: /{}}}}}], route: [{{destination: {{host: {}}}}}]}}]}}".format,
+        "{{hosts: [{}], gateways: [{}], http: [{{match: [{{uri: {{prefix: /{}}}}}], route: [{{destination: {{host: {}}}}}]}}],"
+        " tcp: [{{route: [{{destination: {{host: a}}}}]}}],"
+        " tls: [{{match: [{{sniHosts: [{}, x.example.com]}}], route: [{{destination: {{host: b}}}}]}}]}}".format,
         VIRTUAL_HOSTS,
         st.sampled_from(["mesh", "default/a", "mesh, b"]),
         NAMES,
         NAMES,
+        st.sampled_from(["a.default.svc.cluster.local", "y.example.com"]),
     ),
     "networking.istio.io/v1 DestinationRule": st.builds(
         "{{host: {}, subsets: [{{name: {}, labels: {{version: {}}}}}], trafficPolicy: {{tls: {{mode: {}}}}}}}".format,
@@ -53,11 +56,18 @@ SPECS = {
         st.sampled_from(["DISABLE", "ISTIO_MUTUAL"]),
     ),
     "networking.istio.io/v1 Gateway": st.builds(
-        "{{selector: {{istio: ingressgateway}}, servers: [{{port: {{number: {}, name: {}, protocol: {}}}, hosts: [{}]}}]}}".format,
+        "{{selector: {{istio: ingressgateway}}, servers: [{{port: {{number: {}, name: {}, protocol: {}}}, hosts: [{}]}}, {{{}}}]}}".format,
         st.sampled_from([80, 443]),
         st.sampled_from(["one", "two"]),
         st.sampled_from(["HTTP", "TCP", "GRPC"]),
         st.sampled_from(['"*"', "x.example.com", '"./*.example.com"']),
+        st.builds(
+            "port: {{number: 443, name: {}, protocol: {}}}, hosts: [{}], tls: {{mode: {}, credentialName: c}}".format,
+            st.sampled_from(["three", "four"]),
+            st.sampled_from(["HTTPS", "TLS"]),
+            st.sampled_from(['"*"', "x.example.com", '"*.example.com"']),
+            st.sampled_from(["SIMPLE", "MUTUAL", "PASSTHROUGH"]),
+        ),
     ),
     "security.istio.io/v1 PeerAuthentication": st.builds(
         "{{mtls: {{mode: {}}}}}".format, st.sampled_from(["STRICT", "PERMISSIVE", "DISABLE", "UNSET"])
@@ -91,7 +101,7 @@ SCOPES = (
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(some_documents(), max_size=14), st.randoms(use_true_random=False), st.sampled_from(SCOPES))
 def test_neither_order_nor_place_of_documents_matters(found: list[Document], random: object, scope: Scope) -> None:
     moved = [
@@ -106,7 +116,7 @@ def test_neither_order_nor_place_of_documents_matters(found: list[Document], ran
     assert decode(encoded.manifest, encoded.parts.__getitem__) == first
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(some_documents(), max_size=14), st.sampled_from(SCOPES))
 def test_everything_a_snapshot_names_can_be_found(found: list[Document], scope: Scope) -> None:
     snapshot = compile_snapshot(Mesh.of(found), scope)

@@ -17,9 +17,10 @@ FIELDS = {"attempts", "perTryTimeout", "retryOn", "retryRemoteLocalities", "retr
 
 def retry_of(given: dict[str, Any]) -> HTTPRetry:
     assert set(given) <= FIELDS
-    seconds = {name: float(given[name].removesuffix("s")) for name in ("perTryTimeout", "backoff") if name in given}
-    merged: dict[str, Any] = {**given, **seconds}
-    return HTTPRetry(**merged)
+    seconds: dict[str, Any] = {
+        name: float(given[name].removesuffix("s")) for name in ("perTryTimeout", "backoff") if name in given
+    }
+    return HTTPRetry(**(given | seconds))
 
 
 def in_envoys_words(policy: RetryPolicy) -> dict[str, Any]:
