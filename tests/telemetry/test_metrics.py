@@ -69,7 +69,7 @@ def test_bounds_are_spelt_as_go_spells_them() -> None:
     assert bound_text(0.00001) == "1e-05"
 
 
-@given(st.floats(allow_nan=False) | st.integers())
+@given(st.floats(allow_nan=False) | st.integers(-(2**53), 2**53))
 def test_numbers_mean_what_they_were(value: float) -> None:
     assert float(number(value)) == value
 
