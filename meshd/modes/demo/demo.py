@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +21,6 @@ from meshd.modes.demo import tour
 from meshd.modes.demo.children import Children
 from meshd.modes.demo.plan import (
     CERTIFICATE_TTL,
-    HOST,
     PORTS_NEEDED,
     TOUR_CERTIFICATE_TTL,
     VERSIONS,
@@ -32,16 +29,14 @@ from meshd.modes.demo.plan import (
     environment,
     make_plan,
 )
+from meshd.modes.demo.ports import Claims
 from meshd.modes.demo.visitor import Visitor
-from meshd.modes.process import expected_error, listen, open_world
+from meshd.modes.process import expected_error, open_world
 from meshd.modes.settings import DemoSettings
-from meshd.net.address import Address
 
 READY_WITHIN = 30.0
 """Seconds; a machine that needs longer has other troubles."""
 LOOK_EVERY = 0.05
-PORT_RANGE = range(20_000, 32_000)
-"""Below the ports that Linux gives to outgoing connections (ip_local_port_range)."""
 
 
 def say(text: str) -> None:
@@ -99,33 +94,14 @@ def _lay_out(directory: Path) -> None:
         raise StartError(f"--dir {directory}: {error.strerror}") from error
 
 
-def free_ports(count: int, rng: random.Random) -> list[int]:
-    """Ports that nobody listens at now, held until all are found."""
-    with contextlib.ExitStack() as held:
-        found: list[int] = []
-        for port in rng.sample(PORT_RANGE, len(PORT_RANGE)):
-            candidate = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            try:
-                candidate.bind((HOST, port))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise StartError(f"no {count} free ports on {HOST}", exit_code=1)
-
-
 async def _main(settings: DemoSettings, directory: Path) -> int:
     async with open_world() as world:
-        # A trial: the gateway binds it in its own process a moment later.
-        trial = listen(world.network, settings.port, "port")
-        assert trial is not None
-        gateway = Address(trial.address.host or HOST, trial.address.port)
-        trial.close()
-        ttl = TOUR_CERTIFICATE_TTL if settings.check else CERTIFICATE_TTL
-        plan = make_plan(directory, gateway, free_ports(PORTS_NEEDED, world.rng), certificate_ttl=ttl)
-        demo = Demo(plan, Children(environment(plan, os.environ), plan.logs, say))
-        return await demo.run(Visitor.make(plan, world), check=settings.check)
+        with Claims() as claims:
+            gateway = claims.door(settings.port)
+            ttl = TOUR_CERTIFICATE_TTL if settings.check else CERTIFICATE_TTL
+            plan = make_plan(directory, gateway, claims.take(PORTS_NEEDED, world.rng), certificate_ttl=ttl)
+            demo = Demo(plan, Children(environment(plan, os.environ), plan.logs, say))
+            return await demo.run(Visitor.make(plan, world), check=settings.check)
 
 
 @attrs.define(eq=False)
