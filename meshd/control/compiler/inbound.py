@@ -16,6 +16,7 @@ import attrs
 from meshd.api.security import MutualTLSMode
 from meshd.control.compiler import names, retries
 from meshd.control.compiler.peer_authn import Policy, mode_at
+from meshd.control.hosts import is_ip
 from meshd.control.mesh import Mesh
 from meshd.control.scope import Scope
 from meshd.control.services import Port, Protocol, Service, precedence
@@ -142,7 +143,7 @@ def compile_inbound(
     return Inbound(
         listener=listener,
         tables=tuple(_table(each) for each in readable),
-        clusters=(*(_cluster(each) for each in served), _passthrough()),
+        clusters=(*(_cluster(each, scope.app_host) for each in served), _passthrough()),
         endpoints=tuple(EndpointGroup(each.cluster, (Endpoint(scope.app_host, each.port),)) for each in served),
     )
 
@@ -218,8 +219,9 @@ def _table(served: _Served) -> RouteTable:
     return RouteTable(served.cluster, (host,))
 
 
-def _cluster(served: _Served) -> Cluster:
-    return Cluster(names.inbound_cluster(served.port), port=served.port, http2=served.protocol.http2)
+def _cluster(served: _Served, host: str) -> Cluster:
+    discovery = Discovery.ENDPOINTS if is_ip(host) else Discovery.DNS
+    return Cluster(names.inbound_cluster(served.port), discovery, port=served.port, http2=served.protocol.http2)
 
 
 def _passthrough() -> Cluster:

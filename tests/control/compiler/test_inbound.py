@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
+import attrs
 import pytest
 
 from meshd.control.scope import Scope
-from meshd.snapshot.cluster import Endpoint
+from meshd.snapshot.cluster import Discovery, Endpoint
 from meshd.snapshot.match import ConnectionFacts, select_chain
 from meshd.snapshot.route import Forward, RetryPolicy
 from meshd.snapshot.snapshot import Snapshot
 from tests.control.compiler.rendering import cluster, compiled, endpoints, listener, routes
+from tests.corpus import corpus_path
 
 WEB = """
 apiVersion: v1
@@ -114,6 +118,9 @@ def test_the_applications_address_and_the_default_port() -> None:
     snapshot = compiled(WEB, scope)
     assert endpoints(snapshot, "inbound|8080||") == (Endpoint("10.9.9.9", 8080),)
     assert listener(snapshot, "virtualInbound").default_destination_port == 8080
+    assert cluster(snapshot, "inbound|8080||").discovery is Discovery.ENDPOINTS
+    named = compiled(WEB, attrs.evolve(scope, app_host="app.internal"))
+    assert cluster(named, "inbound|8080||").discovery is Discovery.DNS
 
 
 def test_a_sidecar_without_any_document_is_a_plain_proxy() -> None:
@@ -192,3 +199,30 @@ metadata: {name: bbb}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080, name: http}]}
 """
     assert protocols_of(text, Scope(labels=(("app", "web"),), app_ports=(8080,))) == {"inbound|8080||": True}
+
+
+def test_istios_simulations_of_peer_authentication() -> None:
+    """Those cases that need no Sidecar resource."""
+    cases = json.loads(corpus_path("expectations/simulation.json").read_text())["cases"]
+    checked = 0
+    for case in cases:
+        if not case["test"].startswith("TestPeerAuthentication") or "kind: Sidecar" in case["config"]:
+            continue
+        # Istio's proxy under test has this address.
+        scope = Scope(labels=tuple(case["proxy"]["labels"].items()), address="1.1.1.1")
+        snapshot = compiled(case["config"], scope)
+        for each in case["calls"]:
+            call, expected = each["Call"], each["Result"]
+            tls = call["TLS"] != "plaintext"
+            protocols = ((call["Alpn"],) if call.get("Alpn") else ()) if tls else ("http/1.1",)
+            found = chosen(snapshot, call["Port"], tls=tls, protocols=protocols)
+            where = f"{case['name']}: {each['Name']}"
+            if expected.get("Error") == "no filter chains matched":
+                assert found == "", where
+            elif expected.get("Error") == "protocol error":
+                # TLS on a chain that reads plaintext HTTP.
+                assert found == f"http inbound|{call['Port']}||", where
+            else:
+                assert found.endswith(expected["ClusterMatched"]), where
+            checked += 1
+    assert checked >= 10
