@@ -141,7 +141,7 @@ class Loader:
                 _utc(metadata.creationTimestamp),
                 marks,
             )
-        problems = _condensed(problems)
+        problems = _condensed(_discreet(kind, problems))
         named = str(key) if key is not None else _named(kind.name, value)
         return Loaded(origin, document, key, named, tuple(problems), marks)
 
@@ -245,6 +245,18 @@ def _utc(text: str) -> str:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     except OverflowError:
         return ""
+
+
+def _discreet(kind: Kind, problems: list[Problem]) -> list[Problem]:
+    """What is wrong with a secret's value is said without the value."""
+    if kind.name != "Secret":
+        return problems
+    return [
+        attrs.evolve(problem, message="expected text; put it in quotes")
+        if len(problem.path) > 1 and problem.path[0] in ("data", "stringData")
+        else problem
+        for problem in problems
+    ]
 
 
 MOST_ERRORS = 100

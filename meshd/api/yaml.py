@@ -30,7 +30,6 @@ from yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
     StreamEndEvent,
 )
 
@@ -232,22 +231,27 @@ class _Builder:
 
     def _take(self, event: Any) -> tuple[Any, Node, Place] | None:
         """One event; the finished root, when this event finished it."""
-        place = self._place(event)
-        if isinstance(event, MappingEndEvent | SequenceEndEvent):
-            done = self._stack.pop()
-            node: Node = (mark(done.place, done.place), done.children)
-            if done.anchor is not None:
-                self._anchors[done.anchor] = _Anchor(done.value, node, self._nodes - done.nodes_before, done.height)
-            return self._add(done.value, node, done.place, done.height)
+        kind = type(event)
+        if kind is MappingEndEvent or kind is SequenceEndEvent:
+            return self._close()
+        start = event.start_mark
+        place = (self._first_line + start.line + 1, start.column + 1)
         self._count(1, place)
-        if isinstance(event, AliasEvent):
-            return self._alias(event.anchor or "", place)
+        if kind is AliasEvent:
+            return self._alias(event.anchor, place)
         if event.tag is not None:
             raise _Refused(place, f"the tag {_tag(event.tag)} is not allowed", "leave it out; quote text")
-        if isinstance(event, ScalarEvent):
+        if kind is ScalarEvent:
             return self._scalar(event, place)
         self._open(event, place)
         return None
+
+    def _close(self) -> tuple[Any, Node, Place] | None:
+        done = self._stack.pop()
+        node: Node = (mark(done.place, done.place), done.children)
+        if done.anchor is not None:
+            self._anchors[done.anchor] = _Anchor(done.value, node, self._nodes - done.nodes_before, done.height)
+        return self._add(done.value, node, done.place, done.height)
 
     def _scalar(self, event: ScalarEvent, place: Place) -> tuple[Any, Node, Place] | None:
         value: Scalar = event.value
@@ -282,9 +286,7 @@ class _Builder:
     def _open(self, event: Any, place: Place) -> None:
         if len(self._stack) >= self._limits.max_depth:
             raise _Refused(place, f"nested more than {self._limits.max_depth} levels deep")
-        mapping = isinstance(event, MappingStartEvent)
-        if not mapping and not isinstance(event, SequenceStartEvent):  # pragma: no cover  no other event exists
-            raise _Refused(place, "this is not understood")
+        mapping = type(event) is MappingStartEvent
         self._refuse_as_key(place)
         value: dict[str, Any] | list[Any] = {} if mapping else []
         children: dict[str, Node] | list[Node] = {} if mapping else []
@@ -354,10 +356,6 @@ class _Builder:
             raise _Refused(
                 place, f"the document has more than {self._limits.max_nodes} values", "split it, or use fewer aliases"
             )
-
-    def _place(self, event: Any) -> Place:
-        start = event.start_mark
-        return (self._first_line + start.line + 1, start.column + 1)
 
 
 def _line(node: Node) -> int:

@@ -6,7 +6,6 @@ source, waits until nothing has changed for a moment, and hands over the whole.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -19,8 +18,6 @@ from meshd.control.finding import Finding
 from meshd.control.merge import Settled, combine, settle
 from meshd.control.sources.source import SourceSet
 from meshd.control.store.directory import DirectoryStore
-
-LOG = logging.getLogger(__name__)
 
 QUIET = 0.1
 """Seconds without a change before a change takes effect (Istio's PILOT_DEBOUNCE_AFTER)."""

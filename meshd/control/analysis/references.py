@@ -62,6 +62,9 @@ class _World:
     """By host as a DestinationRule means it."""
     written: frozenset[Key]
     """Documents that a person wrote."""
+    wildcards: tuple[str, ...]
+    """Hosts of services, and below of DestinationRules, that must be compared one by one."""
+    wildcard_rules: tuple[str, ...]
 
     @classmethod
     def of(cls, documents: tuple[Document, ...], known_hosts: frozenset[str]) -> _World:
@@ -75,34 +78,36 @@ class _World:
                 host = hosts.resolve(resource.host, document.namespace)
                 subsets.setdefault(host, set()).update(subset.name for subset in resource.subsets)
         written = frozenset(document.key for document in documents if document.marks is not None)
-        return cls(documents, Mesh.of(documents), known_hosts, gateways, subsets, written)
+        mesh = Mesh.of(documents)
+        wildcards = tuple(host for host in mesh.by_host if hosts.is_wildcard(host))
+        rules = tuple(host for host in subsets if hosts.is_wildcard(host))
+        return cls(documents, mesh, known_hosts, gateways, subsets, written, wildcards, rules)
 
     def services(self, host: str) -> tuple[Service, ...]:
         """The services of a host, by its own name or by a wildcard that covers it."""
         exact = self.mesh.by_host.get(host)
         if exact:
             return exact
-        return tuple(
-            service
-            for pattern, found in self.mesh.by_host.items()
-            if hosts.is_wildcard(pattern) and hosts.covers(pattern, host)
-            for service in found
-        )
+        covering = (pattern for pattern in self.wildcards if hosts.covers(pattern, host))
+        return tuple(service for pattern in covering for service in self.mesh.by_host[pattern])
 
     def exists(self, host: str) -> bool:
         """Whether there is such a host; for a wildcard, whether it covers any."""
         if hosts.is_wildcard(host):
             everything = (*self.mesh.by_host, *self.known_hosts)
             return any(hosts.overlaps(host, each) for each in everything)
-        return bool(self.services(host)) or any(hosts.covers(each, host) for each in self.known_hosts)
+        if self.services(host) or host in self.known_hosts:
+            return True
+        return any(hosts.covers(each, host) for each in self.known_hosts)
 
     def has_rule(self, host: str) -> bool:
         """Whether some DestinationRule speaks of the host."""
-        return any(hosts.covers(pattern, host) for pattern in self.subsets)
+        return host in self.subsets or any(hosts.covers(pattern, host) for pattern in self.wildcard_rules)
 
     def has_subset(self, host: str, subset: str) -> bool:
         """Whether some DestinationRule gives the host such a subset."""
-        return any(subset in names for pattern, names in self.subsets.items() if hosts.covers(pattern, host))
+        covering = (pattern for pattern in self.wildcard_rules if hosts.covers(pattern, host))
+        return any(subset in self.subsets[pattern] for pattern in (*covering, host) if pattern in self.subsets)
 
 
 def _problems(world: _World, document: Document) -> Iterator[Problem]:

@@ -114,11 +114,10 @@ def make_watcher(paths: Sequence[str]) -> Watcher:
     A single file is polled: the kernel watches the file that was, not the name
     to which an editor moves its successor.
     """
-    directories = [path for path in paths if Path(path).is_dir()]
-    if len(directories) < len(paths):
-        return PollingWatcher()
     try:
-        return NativeWatcher(directories)
+        if not all(Path(path).is_dir() for path in paths):
+            return PollingWatcher()
+        return NativeWatcher(paths)
     except (ImportError, OSError, RuntimeError) as error:
         LOG.warning("files are polled: the system cannot watch them", extra={"reason": str(error)})
         return PollingWatcher()
