@@ -83,11 +83,15 @@ def _template(replacement: str, groups: int) -> list[bytes | int]:
             literal += b"\\"
         elif escaped.isascii() and escaped.isdigit():
             if int(escaped) > groups:
-                raise ConfigError(f"the replacement {replacement!r} uses group \\{escaped}, but the pattern has {groups}")
+                raise ConfigError(
+                    f"the replacement {replacement!r} uses group \\{escaped}, but the pattern has {groups}"
+                )
             pieces += [bytes(literal), int(escaped)]
             literal.clear()
         else:
-            raise ConfigError(f"the replacement {replacement!r} has a stray backslash: write \\0 to \\9, or \\\\ for one backslash")
+            raise ConfigError(
+                f"the replacement {replacement!r} has a stray backslash: write \\0 to \\9, or \\\\ for one backslash"
+            )
     pieces.append(bytes(literal))
     return [piece for piece in pieces if piece != b""]
 
@@ -110,4 +114,6 @@ def _compile(pattern: str, *, captures: bool) -> Any:
     except re2.error as error:
         detail = error.args[0] if error.args else ""
         why = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-        raise ConfigError(f"{pattern!r} is not a regular expression that RE2 understands ({why}); RE2 has no look-around and no back-references") from error
+        raise ConfigError(
+            f"{pattern!r} is not a regular expression that RE2 understands ({why}); RE2 has no look-around and no back-references"
+        ) from error

@@ -2,8 +2,8 @@
 
 Lines are appended to a list; one task hands them on once a second, or at once
 when there are 64 KiB. What the sink cannot take in time is dropped and counted:
-a full disk or a reader that sleeps costs lines, not requests. Writing happens
-in a thread, and only in the sinks made by ``open_sink``; a test gives its own.
+a full disk or a reader that sleeps costs lines, not requests. Only the sinks
+made by ``open_sink`` touch the machine; a test gives its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import stat
 from typing import Protocol
 
 import attrs
@@ -21,6 +22,7 @@ from meshd.errors import StartError
 _log = logging.getLogger(__name__)
 
 KIB = 1024
+_LINE_FEED = 10
 FLUSH_BYTES = 64 * KIB
 """Envoy's buffer of a log file (``access_log_flush_interval`` and its 64 KiB)."""
 FLUSH_INTERVAL = 1.0
@@ -158,32 +160,54 @@ def open_sink(target: str) -> Sink:
 
 
 class _Descriptor:
-    """A file descriptor that others own, written to in a thread because pipes and terminals can block."""
+    """A file descriptor that others own.
+
+    What the kernel says it can take is written at once; only what it cannot
+    (a full pipe, a stopped terminal) is left to a thread. Files and
+    ``/dev/null`` are always ready, and a thread would cost the loop more.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        # Of the present batch: how much is written. And whether the last batch ended inside a line.
+        self._done = 0
         self._broken_line = False
 
     async def write(self, data: bytes) -> None:
-        await trio.to_thread.run_sync(self._write, data, abandon_on_cancel=True)
-
-    def _write(self, data: bytes) -> None:
         if self._broken_line:
             data = b"\n" + data
-        rest = memoryview(data)
+        self._done = 0
         try:
-            while rest:
-                rest = rest[self._write_some(rest) :]
+            self._write_at_once(data)
+            if self._done < len(data):
+                await trio.to_thread.run_sync(self._write_patiently, data, abandon_on_cancel=True)
         finally:
-            # A write that failed half-way has left a line without its end.
-            self._broken_line = 0 < len(rest) < len(data) or (self._broken_line and len(rest) == len(data))
+            if self._done:
+                self._broken_line = self._done < len(data) and data[self._done - 1] != _LINE_FEED
 
-    def _write_some(self, data: memoryview) -> int:
-        try:
-            return os.write(self._descriptor, data)
-        except BlockingIOError:
-            select.select([], [self._descriptor], [])
-            return 0
+    def _write_at_once(self, data: bytes) -> None:
+        """Write until the descriptor would block."""
+        mode = os.fstat(self._descriptor).st_mode
+        piece = len(data) if stat.S_ISREG(mode) else select.PIPE_BUF
+        readiness = select.poll()
+        readiness.register(self._descriptor, select.POLLOUT)
+        rest = memoryview(data)
+        while self._done < len(data) and readiness.poll(0):
+            try:
+                self._done += os.write(self._descriptor, rest[self._done : self._done + piece])
+            except BlockingIOError:
+                return
+
+    def _write_patiently(self, data: bytes) -> None:
+        """Write all of it, waiting as long as it takes; in a thread."""
+        rest = memoryview(data)
+        while self._done < len(data):
+            try:
+                self._done += os.write(self._descriptor, rest[self._done :])
+            except BlockingIOError:
+                readiness = select.poll()
+                readiness.register(self._descriptor, select.POLLOUT)
+                readiness.poll()
 
     def reopen(self) -> None:
         pass
@@ -211,13 +235,13 @@ class _File(_Descriptor):
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
-    def _write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         if self._stale:
             # Opened before the old one is closed: when it fails, the old file goes on.
             fresh = self._open()
             os.close(self._descriptor)
             self._descriptor, self._stale, self._broken_line = fresh, False, False
-        super()._write(data)
+        await super().write(data)
 
     def reopen(self) -> None:
         self._stale = True

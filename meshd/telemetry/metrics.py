@@ -229,10 +229,10 @@ class Registry:
             for line in family.lines():
                 lines.append(line)
                 if len(lines) >= SLICE_LINES:
-                    yield "".join(lines).encode()
+                    yield "".join(lines).encode("utf-8", "replace")
                     lines.clear()
         if lines:
-            yield "".join(lines).encode()
+            yield "".join(lines).encode("utf-8", "replace")
 
 
 def number(value: float) -> str:

@@ -146,6 +146,43 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, target: str) -
     assert refused.value.exit_code == 78
 
 
+async def test_a_file_is_written_without_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_thread(*_given: object, **_settings: object) -> None:
+        raise AssertionError("a file is always ready")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+    for target in (str(tmp_path / "access.log"), "/dev/null"):
+        sink = open_sink(target)
+        await sink.write(b"x" * 300_000)
+        sink.close()
+    assert (tmp_path / "access.log").stat().st_size == 300_000
+
+
+async def test_a_line_cut_off_by_an_error_does_not_swallow_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.log"
+    sink = open_sink(str(path))
+    real = os.write
+    left = [6]  # bytes that still fit
+
+    def full(descriptor: int, data: memoryview) -> int:
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[: left.pop()])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        await sink.write(b"one\ntwo\n")
+    with pytest.raises(OSError, match="No space"):
+        await sink.write(b"lost\n")
+    monkeypatch.setattr(os, "write", real)
+    await sink.write(b"three\n")
+    await sink.write(b"four\n")
+    sink.close()
+    assert path.read_bytes() == b"one\ntw\nthree\nfour\n"
+
+
 async def test_stdout_that_nobody_reads_does_not_hold_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, pipe = os.pipe()
     os.set_blocking(pipe, False)

@@ -116,3 +116,9 @@ def test_misuse_is_refused() -> None:
     assert registry.counter("c_total", "C.", ("n",)) is family
     with pytest.raises(ConfigError):
         registry.histogram("h", "H.", buckets=(2, 1))
+
+
+def test_labels_of_a_hostile_peer_do_not_break_the_page() -> None:
+    registry = Registry()
+    registry.counter("c", "C.", ("peer",)).labels('a\ud800"\n').inc()
+    assert b'c{peer="a?\\"\\n"} 1\n' in b"".join(registry.render())
