@@ -111,6 +111,12 @@ class Headers:
         if self._lower is not None:
             self._lower += line.lower()
 
+    def append(self, lines: bytes) -> None:
+        """Append lines that the caller has rendered: well formed, CR LF after each, names in lower case."""
+        self._block += lines
+        if self._lower is not None:
+            self._lower += lines
+
     def extend(self, lines: Headers) -> None:
         """Append all lines of another list (pre-rendered ones cost one concatenation)."""
         self._block += lines._block

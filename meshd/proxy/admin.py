@@ -176,7 +176,7 @@ def _cluster(upstream: Upstream) -> dict[str, object]:
 
 def _cluster_text(upstreams: Mapping[str, Upstream]) -> Iterator[bytes]:
     for name, upstream in upstreams.items():
-        rows = []
+        rows: list[str] = []
         for host in upstream.hosts.values():
             values = {
                 "cx_active": host.pool.open,

@@ -37,10 +37,12 @@ from meshd.proxy.reply import ClientGone, RouteTimeout, StreamIdle, TryTimeout, 
 from meshd.proxy.retry import RetryPlan
 from meshd.proxy.upload import Upload
 from meshd.proxy.upstream.host import Host
-from meshd.proxy.upstream.pool import Waiter
+from meshd.proxy.upstream.pool import Pooled, Waiter
 from meshd.proxy.upstream.upstream import Lease, PassthroughUpstream, Upstream
 
 _ATTEMPT_COUNT = b"x-envoy-attempt-count"
+_FIRST_ATTEMPT = b"x-envoy-attempt-count: 1\r\n"
+_LATER_ATTEMPT = b"x-envoy-attempt-count: %d\r\n"
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
 _EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 
@@ -87,69 +89,83 @@ async def forward(exchange: Exchange) -> Response:
     assert entry is not None
     plan = entry.chain
     assert isinstance(plan, RoutePlan)
-    target = entry.pick(exchange.live.rng)
+    live = exchange.live
+    target = entry.pick(live.rng)
     exchange.cluster = target.cluster
     target.edit_request(exchange, exchange.request)
-    upstream = exchange.live.upstreams.get(target.cluster)
+    upstream = live.upstreams.get(target.cluster)
     if upstream is None:
         response = local_response(exchange, missing_cluster(target.cluster, plan.missing_cluster_status))
     else:
-        response = await _send(exchange, plan, upstream)
+        tries = Tries(exchange, upstream, plan)
+        try:
+            response = await tries.run()
+        except (MeshdError, OSError) as error:
+            if isinstance(exchange.failure, ClientGone):
+                raise
+            response = _failed(exchange, tries, error)
     target.edit_response(exchange, response.head)
     return response
 
 
-async def _send(exchange: ProxyExchange, plan: RoutePlan, upstream: Upstream) -> Response:
-    retry = plan.retry
-    timeout = plan.timeout
-    if exchange.fault_injected:
-        retry, timeout = None, 0.0
-    tries = Tries(exchange, upstream, retry, timeout)
-    try:
-        return await tries.run()
-    except (MeshdError, OSError) as error:
-        if isinstance(error, ClientGone) or exchange.failure.__class__ is ClientGone:
-            raise
-        exchange.release()
-        reply = from_error(error, attempts=exchange.attempts)
-        reply.flags = (*tries.flags, *reply.flags)
-        if isinstance(error, StreamIdle) and not exchange.stream.body.ended:
-            reply.status = 408
-        exchange.upstream_failure = str(error)
-        return local_response(exchange, reply)
+def _failed(exchange: ProxyExchange, tries: Tries, error: Exception) -> Response:
+    exchange.release()
+    exchange.upstream_failure = str(error)
+    reply = from_error(error, attempts=exchange.attempts)
+    reply.flags = (*tries.flags, *reply.flags)
+    if isinstance(error, StreamIdle) and not exchange.stream.body.ended:
+        reply.status = 408
+    return local_response(exchange, reply)
 
 
 class Tries:
     """The tries of one exchange. The whole mutable state is what ``__init__`` sets."""
 
-    __slots__ = ("avoid", "began", "exchange", "flags", "retry", "timeout", "upload", "upstream")
+    __slots__ = ("avoid", "began", "exchange", "flags", "limited", "retry", "retrying", "timeout", "upload", "upstream")
 
-    def __init__(self, exchange: ProxyExchange, upstream: Upstream, retry: RetryPlan | None, timeout: float) -> None:
+    def __init__(self, exchange: ProxyExchange, upstream: Upstream, plan: RoutePlan) -> None:
         self.exchange = exchange
         self.upstream = upstream
-        self.retry = retry
-        self.timeout = timeout
+        self.retry = retry = plan.retry
+        self.timeout = plan.timeout
+        if exchange.fault_injected:
+            self.retry = retry = None
+            self.timeout = 0.0
+        self.limited = bool(self.timeout) or (retry is not None and bool(retry.per_try_timeout))
+        """There is any timeout."""
         self.avoid: list[Host] = []
         self.began = 0.0
         """When the deadline's time began, 0.0 before."""
+        self.retrying = False
+        """Counted among the cluster's concurrent retries."""
         self.flags: tuple[ResponseFlag, ...] = ()
         """Of the tries as a whole: URX, or UO when there were too many retries."""
         self.upload: Upload | None = None
         if exchange.nursery is not None:
             keep = exchange.live.limits.replay_bytes if retry is not None else 0
             self.upload = Upload(exchange.stream.body, exchange.body, keep=keep, done=self._request_complete)
-        elif timeout:
+        elif self.timeout:
             self._request_complete()
 
     async def run(self) -> Response:
         """The response, or the last failure."""
+        try:
+            return await self._run()
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """No longer among the cluster's concurrent retries."""
+        if self.retrying:
+            self.retrying = False
+            self.upstream.retries -= 1
+
+    async def _run(self) -> Response:
         exchange = self.exchange
         while True:
             exchange.attempts += 1
-            if exchange.attempts > 1:
-                self.upstream.retries += 1
             try:
-                head = await self._try()
+                head = await (self._timed_try() if self.limited else self._try())
             except (MeshdError, OSError) as error:
                 failure = self._judge(error)
                 if not self._again_after(failure):
@@ -157,50 +173,43 @@ class Tries:
                         raise
                     raise failure from error
             else:
-                if not self._again_instead_of(head):
+                if self.retry is None or not self._again_instead_of(head):
                     return self._response(head)
-            finally:
-                if exchange.attempts > 1:
-                    self.upstream.retries -= 1
+            self._settle()
             await self._before_retry()
 
-    async def _try(self) -> ResponseHead:
-        exchange = self.exchange
+    async def _timed_try(self) -> ResponseHead:
         timer = None
         retry = self.retry
         if retry is not None and retry.per_try_timeout and self.upload is None:
-            timer = exchange.live.timers.after(retry.per_try_timeout, self._try_timed_out)
+            timer = self.exchange.live.timers.after(retry.per_try_timeout, self._try_timed_out)
+        self.exchange.request.headers.set(_EXPECTED_TIMEOUT, b"%d" % self._expected_ms())
         try:
-            return await self._attempt()
+            return await self._try()
         finally:
             if timer is not None:
                 timer.cancel()
 
-    async def _attempt(self) -> ResponseHead:
+    async def _try(self) -> ResponseHead:
+        """One try, to its response head. What is straight on here is the plain path."""
         exchange = self.exchange
         upstream = self.upstream
-        host = await self._pick()
+        host = upstream.pick() if upstream.simple and not self.avoid else await self._pick()
         exchange.upstream_host = host.name
         exchange.upstream_peer = host.endpoint.peer
-        lease = upstream.lease_nowait(host)
-        if lease is None:
-            waiter = Waiter()
-            exchange.current = waiter
-            if exchange.failure is not None:
-                raise exchange.failure
-            lease = await upstream.lease(host, waiter)
+        lease = upstream.lease_nowait(host) or await self._wait_in_line(host)
         exchange.lease = lease
-        stream = lease.stream
-        exchange.current = stream
+        exchange.current = stream = lease.stream
         if exchange.failure is not None:
             raise exchange.failure
         pooled = lease.pooled
         exchange.upstream_local = pooled.local
         exchange.upstream_mtls = pooled.mtls
-        head = self._head()
-        if pooled.metadata_due:
-            pooled.metadata_due = False
-            head = _introduced(head, exchange)
+        head = exchange.request
+        head.headers.remove(_ATTEMPT_COUNT)
+        head.headers.append(_FIRST_ATTEMPT if exchange.attempts == 1 else _LATER_ATTEMPT % exchange.attempts)
+        if pooled.metadata_due or head.expect_continue:
+            head = _adapted(head, exchange, pooled)
         began = trio.current_time()
         if self.upload is None:
             # A head that asks for another protocol leaves its stream open for it.
@@ -208,12 +217,23 @@ class Tries:
         else:
             await self.upload.begin(stream, head, exchange)
         response = await stream.receive_head()
-        exchange.touch()
+        if exchange.idle is not None:
+            exchange.touch()
         service_time = int((trio.current_time() - began) * 1000)
         exchange.upstream_service_time_ms = service_time
-        response.headers.set(_SERVICE_TIME, b"%d" % service_time)
+        response.headers.remove(_SERVICE_TIME)
+        response.headers.append(b"%b: %d\r\n" % (_SERVICE_TIME, service_time))
         host.answered(response.status)
         return response
+
+    async def _wait_in_line(self, host: Host) -> Lease:
+        """A stream on a connection that is yet to be made or to become free."""
+        exchange = self.exchange
+        waiter = Waiter()
+        exchange.current = waiter
+        if exchange.failure is not None:
+            raise exchange.failure
+        return await self.upstream.lease(host, waiter)
 
     async def _pick(self) -> Host:
         upstream = self.upstream
@@ -225,18 +245,6 @@ class Tries:
             return upstream.pick()
         assert self.retry is not None
         return upstream.pick(self.avoid, self.retry.host_selection_attempts)
-
-    def _head(self) -> RequestHead:
-        """The request's head for this try."""
-        exchange = self.exchange
-        head = exchange.request
-        head.headers.set(_ATTEMPT_COUNT, b"%d" % exchange.attempts)
-        if self.timeout or (self.retry is not None and self.retry.per_try_timeout):
-            head.headers.set(_EXPECTED_TIMEOUT, b"%d" % self._expected_ms())
-        if head.expect_continue:
-            head = head.copy()
-            head.expect_continue = False
-        return head
 
     def _expected_ms(self) -> int:
         left = self.timeout
@@ -300,7 +308,8 @@ class Tries:
             return False
         if self.upload is not None and not self.upload.replayable:
             return False
-        if self.upstream.retries >= self.upstream.cluster.limits.max_retries:
+        others = self.upstream.retries - self.retrying
+        if others >= self.upstream.cluster.limits.max_retries:
             self.flags = (ResponseFlag.UPSTREAM_OVERFLOW,)
             return False
         return True
@@ -317,6 +326,8 @@ class Tries:
                 self.avoid.append(lease.host)
         if self.upload is not None:
             await self.upload.stop()
+        self.retrying = True
+        self.upstream.retries += 1
         live = exchange.live
         pause = Pause()
         exchange.current = pause
@@ -353,13 +364,14 @@ class Tries:
             current.abort(TryTimeout())
 
 
-def _introduced(head: RequestHead, exchange: ProxyExchange) -> RequestHead:
-    """The head with what the peer should know of us: once per connection."""
-    metadata = exchange.live.node_metadata
-    if not metadata:
-        return head
+def _adapted(head: RequestHead, exchange: ProxyExchange, pooled: Pooled) -> RequestHead:
+    """The head for one connection only: it tells a new peer who we are, and never asks for a 100."""
     head = head.copy()
-    head.headers.set(peer_metadata.HEADER, metadata)
+    head.expect_continue = False
+    if pooled.metadata_due:
+        pooled.metadata_due = False
+        if exchange.live.node_metadata:
+            head.headers.set(peer_metadata.HEADER, exchange.live.node_metadata)
     return head
 
 

@@ -43,7 +43,7 @@ def client_cert_entry(tls: TlsInfo | None) -> bytes:
 class Introduction:
     """What one connection's requests are given. Made per connection; ``apply`` once per request."""
 
-    __slots__ = ("_entry", "_mode", "_peer", "_proto", "_request_id", "_stranger")
+    __slots__ = ("_entry", "_mode", "_peer", "_proto", "_proto_line", "_request_id", "_stranger", "_stranger_lines")
 
     def __init__(
         self,
@@ -59,42 +59,50 @@ class Introduction:
         self._mode = http.forward_client_cert
         self._entry = client_cert_entry(tls)
         self._request_id = request_id
+        # Rendered once: nearly every request gets the same lines.
+        self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
+        self._stranger_lines = b"%b: %b\r\n%b%b: " % (FORWARDED_FOR, self._peer, self._proto_line, REQUEST_ID)
 
     def apply(self, head: RequestHead) -> bytes:
         """Edit a request's head; returns its id."""
         headers = head.headers
+        if self._mode != "always_forward":
+            self._certify(head)
         if self._stranger:
-            self._to_stranger(head)
-        elif FORWARDED_PROTO in headers:
-            head.scheme = _scheme(headers.get(FORWARDED_PROTO) or b"", self._proto)
-        else:
-            headers.add(FORWARDED_PROTO, self._proto)
+            return self._of_stranger(head)
+        forwarded = headers.get(FORWARDED_PROTO)
+        if forwarded is None:
+            headers.append(self._proto_line)
             head.scheme = self._proto
-        self._certify(head)
+        else:
+            head.scheme = _scheme(forwarded, self._proto)
         request_id = headers.get(REQUEST_ID)
         if not request_id:
+            headers.remove(REQUEST_ID)
             request_id = self._request_id()
-            headers.set(REQUEST_ID, request_id)
+            headers.append(b"%b: %b\r\n" % (REQUEST_ID, request_id))
         return request_id
 
-    def _to_stranger(self, head: RequestHead) -> None:
+    def _of_stranger(self, head: RequestHead) -> bytes:
         headers = head.headers
         for prefix in _MESH_PREFIXES:
             headers.remove_prefix(prefix)
         headers.remove(REQUEST_ID)
+        headers.remove(FORWARDED_PROTO)
+        head.scheme = self._proto
+        request_id = self._request_id()
         before = headers.get(FORWARDED_FOR)
         if before:
             headers.set(FORWARDED_FOR, before + b"," + self._peer)
+            headers.append(b"%b%b: %b\r\n" % (self._proto_line, REQUEST_ID, request_id))
         else:
-            headers.set(FORWARDED_FOR, self._peer)
-        headers.set(FORWARDED_PROTO, self._proto)
-        head.scheme = self._proto
+            headers.remove(FORWARDED_FOR)
+            headers.append(b"%b%b\r\n" % (self._stranger_lines, request_id))
+        return request_id
 
     def _certify(self, head: RequestHead) -> None:
         headers = head.headers
         mode = self._mode
-        if mode == "always_forward":
-            return
         if mode == "append_forward" and self._entry:
             before = headers.get(CLIENT_CERT)
             headers.set(CLIENT_CERT, before + b"," + self._entry if before else self._entry)

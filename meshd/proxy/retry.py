@@ -115,7 +115,7 @@ class RetryPlan:
             retry: Which one.
             uniform: A random number in [0, 1).
         """
-        return uniform * min(self.base_interval * (2 ** min(retry, 30) - 1), self.max_interval)
+        return uniform * min(self.base_interval * (2.0 ** min(retry, 30) - 1), self.max_interval)
 
 
 _CONNECT_FLAGS = (ResponseFlag.UPSTREAM_CONNECTION_FAILURE, ResponseFlag.DNS_FAILURE)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 
 from meshd.errors import ConnectionLost, MeshdError, ProtocolError
-from meshd.http.head import RequestHead
+from meshd.http.head import Headers, RequestHead
 from meshd.http.stream import Body, ClientStream
 from meshd.proxy.exchange import ProxyExchange
 
@@ -44,9 +44,9 @@ class Upload:
         prefix = bytes(self._kept) if self._kept is not None else self._fresh
         self._fresh = b""
         body = self._body
-        ended = body.ended and body.trailers is None
-        await stream.send_head(head, prefix, end=ended)
-        if ended:
+        ended, trailers = _end_of(body)
+        await stream.send_head(head, prefix, end=ended and trailers is None)
+        if ended and trailers is None:
             self._announce()
             return
         assert exchange.nursery is not None
@@ -86,11 +86,11 @@ class Upload:
             exchange.touch()
             if data:
                 self._remember(data)
-            ended = body.ended
+            ended, trailers = _end_of(body)
             if ended:
                 self._announce()
             try:
-                await stream.send(data, end=ended and body.trailers is None)
+                await stream.send(data, end=ended and trailers is None)
             except MeshdError:
                 # The backend takes no more; whether it has answered is for the reader to find out.
                 return
@@ -114,3 +114,8 @@ class Upload:
         if not self._announced:
             self._announced = True
             self._done()
+
+
+def _end_of(body: Body) -> tuple[bool, Headers | None]:
+    """Whether a body has ended, and with what trailers."""
+    return body.ended, body.trailers

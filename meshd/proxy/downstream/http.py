@@ -15,7 +15,7 @@ from functools import partial
 import trio
 
 from meshd.errors import ConnectionLost, MeshdError, ProtocolError, ResponseFlag, UpstreamError
-from meshd.http.stream import ServerStream
+from meshd.http.stream import Body, ServerStream
 from meshd.http.upgrade import relay
 from meshd.net.connection import Connection
 from meshd.policy.exchange import ConnectionInfo, Reply, Response
@@ -94,7 +94,7 @@ class HttpConnection:
                 await self._exchange(exchange)
             else:
                 exchange.body = body.receive_nowait()
-                if body.ended and body.trailers is None:
+                if _whole(body):
                     await self._exchange(exchange)
                 else:
                     await self._exchange_with_upload(exchange)
@@ -135,7 +135,7 @@ class HttpConnection:
             await _send(exchange, response)
         except (MeshdError, OSError, trio.ClosedResourceError, trio.BrokenResourceError) as error:
             _note_failure(exchange, error)
-            stream.abort(error if isinstance(error, Exception) else ConnectionLost("closed"))
+            stream.abort(error)
         except Exception:  # noqa: BLE001 - a bug ends its exchange and nothing else
             self.on_bug()
             _log.exception("a bug in meshd", extra={"request_id": exchange.request_id.decode("ascii", "replace")})
@@ -179,7 +179,7 @@ async def _send(exchange: ProxyExchange, response: Response) -> None:
         return
     body = response.body
     data = b"" if body.ended else body.receive_nowait()
-    if body.ended and body.trailers is None:
+    if _whole(body):
         # Everything is here: the connection upstream can serve others while this is written.
         if exchange.grpc:
             _note_grpc(exchange, response)
@@ -192,7 +192,7 @@ async def _send(exchange: ProxyExchange, response: Response) -> None:
     while not body.ended:
         data = await body.receive()
         exchange.touch()
-        if body.ended and body.trailers is None:
+        if _whole(body):
             if exchange.nursery is not None:
                 await _let_upload_end()
             exchange.release()
@@ -208,6 +208,11 @@ async def _send(exchange: ProxyExchange, response: Response) -> None:
     exchange.release()
     assert trailers is not None
     await stream.send_trailers(trailers)
+
+
+def _whole(body: Body) -> bool:
+    """Nothing of it is left, not even trailers."""
+    return body.ended and body.trailers is None
 
 
 async def _let_upload_end() -> None:

@@ -43,7 +43,7 @@ class DnsUpstream(Upstream):
         self._known: dict[str, tuple[str, ...]] = {}
         self._scope: trio.CancelScope | None = None
         self._resolved = trio.Event()
-        self.known = False
+        self.simple = self.known = False
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Make these the names; addresses of names that stay are kept."""
@@ -106,7 +106,7 @@ class DnsUpstream(Upstream):
         if good:
             self.trouble = ""
         self._publish()
-        self.known = True
+        self.simple = self.known = True
         self._resolved.set()
         return good
 

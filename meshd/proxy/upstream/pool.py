@@ -11,7 +11,7 @@ whoever waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import trio
@@ -35,6 +35,8 @@ class Pooled:
         self.metadata_due = mtls
         """The peer has not been told yet who we are."""
         self.local = str(client.connection.local)
+        self.hangup_hook: Callable[[], None] | None = None
+        """What to call when the peer hangs up while it is free."""
 
     @property
     def unproven(self) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import trio
 
@@ -31,7 +31,7 @@ from meshd.snapshot.cluster import Cluster, Endpoint
 
 _log = logging.getLogger(__name__)
 
-NO_HOST: Container[Host] = ()
+NO_HOST: Collection[Host] = ()
 
 
 class Lease:
@@ -73,6 +73,8 @@ class Upstream:
         self.overflows = 0
         self.retired = False
         self._sweep: Timer | None = None
+        self.simple = True
+        """``pick`` alone gives a host: nothing has to be looked up or worked out first."""
         self.known = True
         """Whether the hosts are known; where names must be looked up first, ``wait_ready`` waits for it."""
         self.trouble = ""
@@ -125,7 +127,7 @@ class Upstream:
     async def wait_ready(self) -> None:
         """Wait until hosts are known. Here they always are; see ``dns.py``."""
 
-    def pick(self, avoid: Container[Host] = NO_HOST, tries: int = 1) -> Host:
+    def pick(self, avoid: Collection[Host] = NO_HOST, tries: int = 1) -> Host:
         """The host for the next try.
 
         Args:
@@ -407,6 +409,7 @@ class PassthroughUpstream(Upstream):
         capacity: int,
     ) -> None:
         super().__init__(cluster, connector, uniform)
+        self.simple = False
         self._capacity = capacity
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
