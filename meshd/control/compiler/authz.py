@@ -289,7 +289,8 @@ def _exactly(text: str) -> StringMatch:
 def _domain(text: str) -> StringMatch:
     """A trust domain, as the beginning of a principal; ``*.example`` needs a pattern."""
     if "*" in text:
-        return StringMatch(MatchKind.REGEX, ".*".join(re.escape(part) for part in text.split("*")) + "/.*")
+        # Its star must not reach past the domain, into a namespace that looks like one.
+        return StringMatch(MatchKind.REGEX, "[^/]*".join(re.escape(part) for part in text.split("*")) + "/.*")
     return StringMatch(MatchKind.PREFIX, f"{text}/")
 
 

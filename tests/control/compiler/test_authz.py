@@ -133,7 +133,7 @@ def test_principals_of_this_mesh() -> None:
 
 def test_service_accounts_and_trust_domains_are_parts_of_the_principal() -> None:
     found = rule(
-        "{from: [{source: {serviceAccounts: [ns/sa, own], notServiceAccounts: [bad]}}, {source: {trustDomains: [t.org]}}]}"
+        '{from: [{source: {serviceAccounts: [ns/sa, own], notServiceAccounts: [bad]}}, {source: {trustDomains: [t.org, "*.org"]}}]}'
     )
     first, second = found.sources
     assert first.principals == (
@@ -141,7 +141,10 @@ def test_service_accounts_and_trust_domains_are_parts_of_the_principal() -> None
         StringMatch(MatchKind.SUFFIX, "/ns/default/sa/own"),
     )
     assert first.not_principals == (StringMatch(MatchKind.SUFFIX, "/ns/default/sa/bad"),)
-    assert second.principals == (StringMatch(MatchKind.PREFIX, "t.org/"),)
+    assert second.principals == (
+        StringMatch(MatchKind.PREFIX, "t.org/"),
+        StringMatch(MatchKind.REGEX, r"[^/]*\.org/.*"),
+    )
 
 
 def test_everything_else() -> None:

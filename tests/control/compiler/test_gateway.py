@@ -197,6 +197,19 @@ def test_tls_goes_by_server_name_and_the_first_server_of_a_name_keeps_it() -> No
     assert "http.443" not in {table.name for table in snapshot.route_tables}
 
 
+def test_passing_on_by_the_names_of_the_mesh_is_not_done() -> None:
+    server = '{port: {number: 15443, name: t, protocol: TLS}, hosts: ["*"], tls: {mode: AUTO_PASSTHROUGH}}'
+    assert compiled(gateway(server) + virtual_service("v", "a.com"), GATEWAY).listeners == ()
+
+
+def test_tls_without_routes_has_no_chain() -> None:
+    terminated = '{port: {number: 443, name: t, protocol: TLS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: x}}'
+    passed = "{port: {number: 444, name: p, protocol: TLS}, hosts: [b.com], tls: {mode: PASSTHROUGH}}"
+    rules = "tls: [{match: [{sniHosts: [a.com]}], route: [{destination: {host: web}}]}]"
+    text = gateway(f"{terminated}, {passed}") + virtual_service("v", "a.com, b.com", rules)
+    assert compiled(text, GATEWAY).listeners == ()
+
+
 def test_every_name_is_a_chain_without_a_server_name() -> None:
     server = '{port: {number: 443, name: s, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: x}}'
     snapshot = compiled(gateway(server), GATEWAY)

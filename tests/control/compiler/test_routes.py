@@ -243,3 +243,17 @@ def test_the_virtual_host_is_reached_by_short_names_and_addresses() -> None:
     assert set(host.domains) >= {"web", "web.default", "web.default.svc", "web.default.svc.cluster.local", "10.0.0.1"}
     assert host.service == "web.default.svc.cluster.local"
     assert SIDECAR.namespace == "default"
+
+
+def test_rules_that_can_never_be_taken_are_left_out() -> None:
+    claims = f"{{match: [{{headers: {{'@request.auth.claims.sub': {{exact: a}}}}}}], {TO}}}"
+    not_a_redirect = "{match: [{uri: {prefix: /x}}], redirect: {authority: a, redirectCode: 304}}"
+    assert [route.origin.rule for route in of(f"[{claims}, {not_a_redirect}, {{{TO}}}]")] == [2]
+
+
+def test_a_delay_by_the_old_percent() -> None:
+    (route,) = of(f"[{{{TO}, fault: {{delay: {{fixedDelay: 2s, percent: 25}}}}}}]")
+    (fault,) = route.filters
+    assert isinstance(fault, Fault)
+    assert fault.delay is not None
+    assert (fault.delay.seconds, fault.delay.percent.per_million) == (2.0, 250_000)
