@@ -98,7 +98,18 @@ class H1ServerStream:
     @on_abort.setter
     def on_abort(self, callback: Callable[[Exception], None] | None) -> None:
         self._on_abort = callback
-        self.connection.on_hangup = None if callback is None else self._hung_up
+        if callback is None:
+            self.connection.on_hangup = None
+            return
+        self.connection.on_hangup = self._hung_up
+        source = self._owner.input
+        if not source.buffer:
+            # The end may have come before anybody listened for it.
+            data = self.connection.receive_nowait()
+            if data:
+                source.buffer = data
+            elif data is not None:
+                self._hung_up()
 
     def _hung_up(self) -> None:
         callback, self._on_abort = self._on_abort, None

@@ -86,6 +86,7 @@ class H2Engine:
             LOOK_EVERY, limits.idle_timeout or math.inf, self.stream_idle, limits.header_timeout or math.inf
         )
         self._block_since = math.inf
+        self._send_due = math.inf
 
     # Running
 
@@ -111,7 +112,9 @@ class H2Engine:
             while not self.closed:
                 data = self.codec.take_output()
                 if data:
+                    self._send_due = trio.current_time() + self.stream_idle
                     await self.connection.send(data)
+                    self._send_due = math.inf
                     self._drained.wake()
                     self.pass_room_on()
                 elif self._finishing:
@@ -219,11 +222,11 @@ class H2Engine:
         now = trio.current_time()
         self.codec.forgive()
         header_due = self._block_since + (self.limits.header_timeout or math.inf)
-        if header_due <= now:
+        if min(header_due, self._send_due) <= now:
             self._timer = None
-            self.fail(DeadlineExceeded("request head"))
+            self.fail(DeadlineExceeded("request head" if header_due <= now else "stream idle timeout"))
             return
-        next_look = min(now + self._look_every, header_due)
+        next_look = min(now + self._look_every, header_due, self._send_due)
         for stream in list(self.streams.values()):
             due = min(stream.reading, stream.writing)
             if due <= now:

@@ -21,12 +21,13 @@ _END_HEADERS = 0x4
 NO_ERROR = 0x0
 PROTOCOL_ERROR = 0x1
 INTERNAL_ERROR = 0x2
+FRAME_SIZE_ERROR = 0x6
 REFUSED_STREAM = 0x7
 CANCEL = 0x8
 ENHANCE_YOUR_CALM = 0xB
 
-MAX_GOAWAY = 16 * 1024
-"""A GOAWAY with its debug data (RFC 9113's smallest frame limit)."""
+MAX_FRAME = 16 * 1024
+"""What every peer may send in a frame (RFC 9113 section 6.5.2); meshd never offers more."""
 
 
 class H2Error(ProtocolError):
@@ -62,13 +63,14 @@ class FrameScanner:
         preface: Whether the client's preface comes first.
     """
 
-    __slots__ = ("_held", "_idle", "_idle_frames", "_preface", "_skip", "goaways", "in_block")
+    __slots__ = ("_first", "_held", "_idle", "_idle_frames", "_preface", "_skip", "goaways", "in_block")
 
     def __init__(self, idle_frames: int, *, preface: bool) -> None:
         # The whole mutable state: bytes of the present frame still to pass, an unfinished
         # frame header, whether a header block is unfinished, and the count.
         self._skip = 0
         self._held = b""
+        self._first = True
         self.in_block = False
         """Between a HEADERS and its last CONTINUATION."""
         self._idle = 0
@@ -92,7 +94,7 @@ class FrameScanner:
             What the library is to see of it.
 
         Raises:
-            H2Error: too many frames that do nothing.
+            H2Error: too many frames that do nothing, one that is too large, or a first one that is no SETTINGS.
         """
         if self._held:
             data, self._held = self._held + data, b""
@@ -106,11 +108,13 @@ class FrameScanner:
                 at += step
                 continue
             length = int.from_bytes(data[at : at + 3], "big") if size - at >= _HEADER else -1
+            if length >= 0:
+                self._check(data[at + 3], length)
             goaway = length >= 8 and data[at + 3] == GOAWAY and not self.in_block and not any(data[at + 5 : at + 9])
-            if length < 0 or (goaway and length <= MAX_GOAWAY and size - at < _HEADER + length):
+            if length < 0 or (goaway and size - at < _HEADER + length):
                 self._held = data[at:]
                 size = at
-            elif goaway and length <= MAX_GOAWAY:
+            elif goaway:
                 last = int.from_bytes(data[at + 9 : at + 13], "big") & 0x7FFFFFFF
                 self.goaways.append(GoAway(last, int.from_bytes(data[at + 13 : at + 17], "big")))
                 parts.append(data[start:at])
@@ -123,6 +127,15 @@ class FrameScanner:
             return data
         parts.append(data[start:size])
         return b"".join(parts)
+
+    def _check(self, kind: int, length: int) -> None:
+        """What the library would see only when a whole frame has come, up to 16 MiB of it."""
+        if self._first:
+            if kind != SETTINGS:
+                raise H2Error("what came is not HTTP/2")
+            self._first = False
+        if length > MAX_FRAME:
+            raise H2Error("a frame that is too large", code=FRAME_SIZE_ERROR)
 
     def _count(self, kind: int, flags: int, length: int) -> None:
         if kind == HEADERS:

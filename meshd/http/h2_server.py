@@ -42,7 +42,7 @@ _GRACEFUL, _FINAL = 1, 2
 class H2ServerStream(H2StreamBase):
     """One exchange (``ServerStream``). Made by the connection for each request."""
 
-    __slots__ = ("_server", "body", "connection", "ended", "on_abort", "request", "response_started")
+    __slots__ = ("_on_abort", "_server", "body", "connection", "ended", "request", "response_started")
 
     def __init__(self, server: H2ServerConnection, stream_id: int, request: RequestHead, *, ended: bool) -> None:
         super().__init__(server.engine, stream_id)
@@ -54,7 +54,19 @@ class H2ServerStream(H2StreamBase):
             self.body.ask_first(self._send_continue)
         self.response_started = False
         self.ended = False
-        self.on_abort: Callable[[Exception], None] | None = None
+        self._on_abort: Callable[[Exception], None] | None = None
+
+    @property
+    def on_abort(self) -> Callable[[Exception], None] | None:
+        """See ``ServerStream``."""
+        return self._on_abort
+
+    @on_abort.setter
+    def on_abort(self, callback: Callable[[Exception], None] | None) -> None:
+        if callback is not None and self._error is not None:
+            callback(self._error)
+        else:
+            self._on_abort = callback
 
     @property
     def bytes_received(self) -> int:
@@ -136,7 +148,7 @@ class H2ServerStream(H2StreamBase):
         waiting = min(self.reading, self.writing) != math.inf
         self.die(error)
         self.body.fail(error, at_once=at_once)
-        callback, self.on_abort = self.on_abort, None
+        callback, self._on_abort = self._on_abort, None
         if callback is not None and not waiting and not self.aborted:
             callback(error)
 
@@ -232,7 +244,9 @@ class H2ServerConnection:
 
     async def _serve(self, stream: H2ServerStream) -> None:
         try:
-            await self._service.handle(stream)
+            # A request that was reset in the same breath is not begun.
+            if not stream.dead:
+                await self._service.handle(stream)
         finally:
             self._finish(stream)
 

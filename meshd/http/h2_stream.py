@@ -186,6 +186,11 @@ class H2StreamBase:
             engine.codec.acknowledge(self.stream_id, size)
             engine.wake_writer()
 
+    @property
+    def dead(self) -> bool:
+        """Whether it was aborted, reset or lost."""
+        return self._error is not None
+
     def check(self) -> None:
         """Raise what the stream was aborted with or has died of."""
         if self._error is not None:

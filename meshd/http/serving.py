@@ -117,7 +117,8 @@ class Service:
             stream.abort(ConnectionLost("the response failed half-way"))
             return
         try:
-            stream.close_after()
+            if stream.request.version != "HTTP/2":
+                stream.close_after()
             await stream.respond(*reply, end=True)
         except MeshdError as failure:
             stream.abort(failure)

@@ -65,7 +65,8 @@ class ServerStream(Protocol):
     """Body bytes of the response so far."""
     on_abort: Callable[[Exception], None] | None
     """Called once when the client has gone (connection hung up, stream reset)
-    while nobody waits on this stream: the handler's cue to give up. Set by the handler."""
+    while nobody waits on this stream: the handler's cue to give up. Set by the handler;
+    called while it is being set when the client has gone already."""
 
     @property
     def body(self) -> Body:
