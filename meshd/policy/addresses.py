@@ -10,6 +10,9 @@ from meshd.errors import ConfigError
 _REMEMBERED = 1024
 """Addresses remembered with their answer: a connection asks again at every request."""
 
+_LONGEST = 64
+"""Characters of an address, zone included."""
+
 
 def compile_blocks(blocks: Iterable[str]) -> Callable[[str], bool]:
     """Is an address (an IP literal) in one of the blocks? What is no address is in none.
@@ -26,7 +29,9 @@ def compile_blocks(blocks: Iterable[str]) -> Callable[[str], bool]:
             return known
         if len(remembered) >= _REMEMBERED:
             remembered.clear()
-        answer = remembered[host] = _contains(masks, host)
+        answer = _contains(masks, host)
+        if len(host) <= _LONGEST:
+            remembered[host] = answer
         return answer
 
     return contains

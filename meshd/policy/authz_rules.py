@@ -10,6 +10,7 @@ always satisfy its ``not`` twin (Istio).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -40,7 +41,7 @@ Test = Callable[[Subject], object]
 Reader = Callable[[Subject], bytes]
 
 _HTTP_FIELDS = frozenset(("hosts", "not_hosts", "methods", "not_methods", "paths", "not_paths"))
-_HEADER_KEY = "request.headers["
+_HEADER_KEY = re.compile(r"request\.headers\[([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\]")
 CONDITION_KEYS = (
     "request.headers[NAME]",
     "source.ip",
@@ -151,8 +152,9 @@ def _operation_fields(operation: Operation, *, http: bool) -> Iterable[Field]:
 def _condition_fields(condition: Condition) -> Iterable[Field]:
     key, values, not_values = condition.key, condition.values, condition.not_values
     texts = [match.value for match in values], [match.value for match in not_values]
-    if key.startswith(_HEADER_KEY) and key.endswith("]") and len(key) > len(_HEADER_KEY) + 1:
-        yield from _headers(key[len(_HEADER_KEY) : -1].lower(), values, not_values)
+    header = _HEADER_KEY.fullmatch(key)
+    if header is not None:
+        yield from _headers(header[1].lower(), values, not_values)
     elif key in _IP_KEYS:
         yield from _blocks(key, _IP_KEYS[key], *texts)
     elif key in _TEXT_KEYS:

@@ -6,6 +6,7 @@ before anything is written. An empty result is not written at all. Setting
 ``host`` or ``:authority`` on a request rewrites its host; other names that
 begin with ``:`` are dropped, as Istio does. Names that say how a message is
 framed, or that belong to one connection, cannot be written by configuration.
+A host that is put together from a request and is none leaves the host as it is.
 """
 
 from __future__ import annotations
@@ -38,7 +39,18 @@ _FRAMING = frozenset(
         "trailer",
     )
 )
+_AUTHORITY = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]+")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def check_host(host: str) -> None:
+    """Refuse what could not stand in a Host header; for rewrites and redirects.
+
+    Raises:
+        ConfigError: it holds a space, a slash or another character that no host has.
+    """
+    if host and not _AUTHORITY.fullmatch(host.encode()):
+        raise ConfigError(f"{host!r} is no host: expected a name or address, with or without a port")
 
 
 def check_operations(operations: HeaderOperations, *, request: bool) -> None:
@@ -67,7 +79,7 @@ def compile_request(operations: HeaderOperations) -> RequestEdit | None:
     def edit(exchange: Exchange, head: RequestHead) -> None:
         authority = host(exchange)
         edits.apply(exchange, head.headers)
-        if authority:
+        if _AUTHORITY.fullmatch(authority):
             head.authority = authority
 
     return edit
@@ -98,6 +110,8 @@ class _Edits:
         dynamic: list[tuple[bool, bytes, Callable[[Exchange], bytes]]] = []
         for name, template in _compiled(operations.set):
             if request and name in _HOST:
+                if isinstance(template, bytes):
+                    check_host(template.decode())
                 self.host = _constant(template) if isinstance(template, bytes) else template
             elif not _editable(name):
                 continue

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from meshd.errors import ConfigError
 from meshd.http.head import RequestHead
 from meshd.policy.exchange import Exchange, Reply
+from meshd.policy.headers import check_host
 from meshd.proxy.rewrite import check_path, compile_prefix
 from meshd.snapshot.match import host_of, port_of
 from meshd.snapshot.route import Redirect, RouteMatch
@@ -26,10 +27,11 @@ def redirector(match: RouteMatch, redirect: Redirect) -> Callable[[Exchange], Re
     """A function that makes the reply of a redirect.
 
     Raises:
-        ConfigError: the status is no redirection, or the new path cannot stand in a URL.
+        ConfigError: the status is no redirection, or the new host or path cannot stand in a URL.
     """
     if redirect.status not in _STATUSES:
         raise ConfigError(f"{redirect.status} is no redirect: expected 301, 302, 303, 307 or 308")
+    check_host(redirect.host)
     path = _path_change(match, redirect)
     scheme = redirect.scheme.encode()
     host = redirect.host.encode()

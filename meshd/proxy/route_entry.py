@@ -14,7 +14,7 @@ from typing import Protocol
 from meshd.errors import ConfigError
 from meshd.http.head import RequestHead, ResponseHead
 from meshd.policy.exchange import Exchange, Reply
-from meshd.policy.headers import compile_request, compile_response
+from meshd.policy.headers import check_host, compile_request, compile_response
 from meshd.proxy.redirect import redirector
 from meshd.proxy.rewrite import compile_rewrite
 from meshd.snapshot.route import DirectResponse, Forward, Redirect, Route, VirtualHost, WeightedCluster
@@ -32,6 +32,8 @@ class Target:
     __slots__ = ("_host", "_path", "_request_edits", "_response_edits", "_route_host", "cluster")
 
     def __init__(self, route: Route, forward: Forward, weighted: WeightedCluster) -> None:
+        check_host(weighted.host_rewrite)
+        check_host(forward.rewrite.host)
         self.cluster = weighted.cluster
         self._host = weighted.host_rewrite.encode()
         self._route_host = forward.rewrite.host.encode()

@@ -31,6 +31,9 @@ __all__ = ["CompiledTable", "CompiledVirtualHost", "RouteEntry", "Router", "Sele
 _REMEMBERED_AUTHORITIES = 1024
 """Spellings of authorities remembered per table, so that a repeated Host header is one look-up."""
 
+_LONGEST_REMEMBERED = 255
+"""Bytes of an authority worth remembering; no host name is longer (RFC 1035), and a stranger chooses it."""
+
 RequestPredicate = Callable[[RequestHead], object]
 
 
@@ -110,6 +113,8 @@ class CompiledTable:
         if authority in remembered:
             return remembered[authority]
         found = self._find(host_of(authority))
+        if len(authority) > _LONGEST_REMEMBERED:
+            return found
         if len(remembered) >= _REMEMBERED_AUTHORITIES:
             remembered.clear()
         remembered[authority] = found
@@ -192,7 +197,8 @@ class Router:
             table = chosen if isinstance(chosen, NoRoute) else self._compiled[chosen.name]
             if len(self._chosen) >= _REMEMBERED_AUTHORITIES:
                 self._chosen.clear()
-            self._chosen[authority] = table
+            if len(authority) <= _LONGEST_REMEMBERED:
+                self._chosen[authority] = table
         return _not_found(table.reason) if isinstance(table, NoRoute) else table.select(request)
 
 

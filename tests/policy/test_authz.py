@@ -188,6 +188,7 @@ def test_the_reason_stays_short() -> None:
     [
         (Condition("request.auth.principal", exact("a")), "not supported: known are request.headers"),
         (Condition("request.headers[]", exact("a")), "not supported"),
+        (Condition("request.headers[bad name]", exact("a")), "not supported"),
         (Condition("source.ip", exact("a")), "no address block"),
         (Condition("destination.port", exact("http")), "no port"),
         (Condition("source.principal", (StringMatch(K.REGEX, "("),)), "RE2"),

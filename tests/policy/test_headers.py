@@ -49,6 +49,16 @@ def test_setting_the_host_rewrites_it(name: str) -> None:
     assert compile_request(HeaderOperations(add=((name, "x"),))) is None
 
 
+def test_a_host_put_together_from_a_request_must_be_one() -> None:
+    edit = compile_request(HeaderOperations(set=(("host", "%REQ(x)%"),)))
+    assert edit is not None
+    for value in (b"a b", b"a/b", b""):
+        made = exchange()
+        made.request.headers.add(b"x", value)
+        edit(made, made.request)
+        assert made.request.authority == b"reviews:9080"
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
@@ -103,6 +113,7 @@ def test_no_value_can_become_a_line() -> None:
         (HeaderOperations(set=(("Content-Length", "5"),)), "how messages are framed"),
         (HeaderOperations(add=(("transfer-encoding", "chunked"),)), "how messages are framed"),
         (HeaderOperations(set=(("a b", "1"),)), "no header name"),
+        (HeaderOperations(set=(("host", "a b"),)), "is no host"),
         (HeaderOperations(set=(("", "1"),)), "no header name"),
         (HeaderOperations(set=(("a", "1\r\nb: 2"),)), "line break"),
         (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meshd.errors import ConfigError, ResponseFlag
 from meshd.http.head import RequestHead
 from meshd.policy.exchange import Reply
-from meshd.proxy.router import RouteEntry, Router
+from meshd.proxy.router import CompiledTable, RouteEntry, Router
 from meshd.snapshot.common import HeaderOperations, MatchKind, StringMatch
 from meshd.snapshot.listener import HttpManager
 from meshd.snapshot.match import NoRoute, select_route, select_table
@@ -139,6 +139,23 @@ def test_more_authorities_than_are_remembered_are_still_routed() -> None:
     router = Router.compile([table(route("a"), domains=("*.example.com",))])
     for index in range(3000):
         assert selected(router, request(host=f"h{index}.example.com:{index}")).route.name == "a"
+
+
+def test_a_long_host_is_not_remembered() -> None:
+    compiled = CompiledTable(table(route("a")))
+    for index in range(10):
+        assert compiled.find(b"x" * 60_000 + b"%d" % index) is not None
+    assert len(compiled._remembered) == 0
+
+
+def test_a_host_that_is_none_is_refused() -> None:
+    for action in (
+        Forward((WeightedCluster("a"),), rewrite=Rewrite(host="a b")),
+        Forward((WeightedCluster("a", host_rewrite="a/b"),)),
+        Redirect(host="a\r\nb: c"),
+    ):
+        with pytest.raises(ConfigError, match="is no host"):
+            Router.compile([table(route("a", action=action))])
 
 
 def test_require_tls_answers_plaintext_before_any_route() -> None:
