@@ -53,12 +53,13 @@ class TlsSide(Protocol):
         """Why a listener with these settings could not take a handshake now, "" when it could."""
         ...
 
-    async def accept(self, connection: Connection, tls: DownstreamTls) -> Connection:
-        """The server's side of a handshake.
+    async def accept(self, connection: Connection, tls: DownstreamTls, server_name: str) -> Connection:
+        """The server's side of a handshake; ``server_name`` is what the ClientHello asked for.
 
         Raises:
             ConnectionLost, ProtocolError: it failed.
             IdentityError: the client proved nothing, or the wrong thing; or there is no certificate to show.
+            ConfigError: a credential, roots or a cipher suite cannot be used.
         """
         ...
 
@@ -83,7 +84,7 @@ class TlsSide(Protocol):
             server_name: For SNI, and to check a web certificate by.
 
         Raises:
-            ConnectionLost, ProtocolError, IdentityError: as for ``accept``.
+            ConnectionLost, ProtocolError, IdentityError, ConfigError: as for ``accept``.
         """
         ...
 
@@ -105,7 +106,7 @@ class MeshTls:
             return "" if self.source.current is not None else "there is no certificate yet"
         return "" if tls.certificate in self.secrets else f"the secret {tls.certificate} is not here"
 
-    async def accept(self, connection: Connection, tls: DownstreamTls) -> Connection:
+    async def accept(self, connection: Connection, tls: DownstreamTls, server_name: str) -> Connection:
         """See ``TlsSide``."""
         if tls.certificate == WORKLOAD:
             current = self.source.current
@@ -122,7 +123,7 @@ class MeshTls:
                 trust_domains=tls.trust_domains,
                 optional=not tls.require_client_certificate,
             )
-            return await wrap_server(connection, context, verify=verify, local_uri=local)
+            return await wrap_server(connection, context, verify=verify, server_name=server_name, local_uri=local)
         context = self.contexts.gateway_server(
             self._credential(tls.certificate),
             alpn=tls.alpn,
@@ -135,7 +136,7 @@ class MeshTls:
         names = None
         if tls.subject_alt_names:
             names = verify_names(tls.subject_alt_names, optional=not tls.require_client_certificate)
-        return await wrap_server(connection, context, verify=names)
+        return await wrap_server(connection, context, verify=names, server_name=server_name)
 
     async def connect(
         self,
@@ -161,7 +162,8 @@ class MeshTls:
             alpn=tuple(name for name in alpn if not name.startswith("istio")),
             roots_pem=self._file(tls.ca_certificates) if tls.ca_certificates else None,
             credential=self._client_credential(tls),
-            verify_host=not tls.subject_alt_names,
+            # As Istio: without a name and without SANs the chain is verified, and no name is.
+            verify_host=bool(server_name) and not tls.subject_alt_names,
             insecure_skip_verify=tls.insecure_skip_verify,
             minimum_version=tls.minimum_version,
         )

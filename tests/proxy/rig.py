@@ -43,7 +43,7 @@ class NoTls:
     def missing(self, tls: object) -> str:
         return "no TLS here"
 
-    async def accept(self, connection: object, tls: object) -> None:
+    async def accept(self, connection: object, tls: object, server_name: str) -> None:
         raise AssertionError("no TLS here")
 
     async def connect(self, connection: object, tls: object, endpoint: object, **more: object) -> None:

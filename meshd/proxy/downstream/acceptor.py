@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from meshd.errors import ConnectionLost, Denied, IdentityError, MeshdError, ProtocolError
+from meshd.errors import ConfigError, ConnectionLost, Denied, IdentityError, MeshdError, ProtocolError
 from meshd.http.head import ResponseHead
 from meshd.http.limits import HttpLimits
 from meshd.http.server import serve_connection
@@ -147,7 +147,7 @@ class Acceptor:
             return
         chain = listener.chains[chosen.name]
         if chosen.tls is not None:
-            secured = await self._secure(connection, chain)
+            secured = await self._secure(connection, chain, sniffed.server_name)
             if secured is None:
                 return
             connection = secured
@@ -171,7 +171,7 @@ class Acceptor:
         # Silence: an opaque connection, which may be one whose server speaks first.
         return Sniffed()
 
-    async def _secure(self, connection: net.Connection, chain: LiveChain) -> net.Connection | None:
+    async def _secure(self, connection: net.Connection, chain: LiveChain, server_name: str) -> net.Connection | None:
         """The TLS handshake; None when it failed (the client has been told as TLS tells it)."""
         tls = chain.chain.tls
         assert tls is not None
@@ -179,8 +179,8 @@ class Acceptor:
         reason = f"no handshake within {timeout:g} s"
         with trio.move_on_after(timeout):
             try:
-                return await self._engine.world.tls.accept(connection, tls)
-            except (IdentityError, ConnectionLost, ProtocolError) as error:
+                return await self._engine.world.tls.accept(connection, tls, server_name)
+            except (IdentityError, ConfigError, ConnectionLost, ProtocolError) as error:
                 reason = str(error)
         self._refuse(connection, "tls_handshake", reason)
         return None

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 import attrs
 import trio
 
-from meshd.errors import ConnectionLost, IdentityError, ProtocolError, ResponseFlag, UpstreamError
+from meshd.errors import ConfigError, ConnectionLost, IdentityError, ProtocolError, ResponseFlag, UpstreamError
 from meshd.http.h1 import H1ClientConnection
-from meshd.http.h2 import connect_h2
 from meshd.http.limits import HttpLimits
 from meshd.http.stream import ClientConnection
 from meshd.net.connection import Connection, Network
@@ -87,6 +86,9 @@ class Connector:
             return H1ClientConnection(connection, limits=self.http_limits)
         assert self.nursery is not None
         try:
+            # Only clusters that speak HTTP/2 need its libraries, and they cost a sidecar 70 ms.
+            from meshd.http.h2 import connect_h2
+
             return await connect_h2(connection, self.nursery, timers=self.timers, limits=self.http_limits)
         except (ConnectionLost, ProtocolError) as error:
             raise _failed("remote connection failure", str(error)) from error
@@ -108,7 +110,7 @@ class Connector:
                 alpn=alpn,
                 server_name=cluster.tls.sni or cluster.service,
             )
-        except (ConnectionLost, ProtocolError, IdentityError) as error:
+        except (ConnectionLost, ProtocolError, IdentityError, ConfigError) as error:
             connection.close()
             raise _failed("remote connection failure", f"TLS: {error}") from error
         except BaseException:
