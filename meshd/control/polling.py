@@ -54,6 +54,8 @@ class PollLimits:
     """How long polls wait, and how many may."""
 
     max_wait: float = 60 * SECONDS
+    start_wait: float = 5 * SECONDS
+    """How long a poll is held while the control plane has not read its store yet."""
     max_waiting: int = 20_000
     """Source: 24 to 29 KiB for each waiting connection, measured: half a gigabyte."""
     max_waiting_per_node: int = 4
@@ -147,13 +149,16 @@ class Polling:
         self._nodes.report(node, status)
         known = frozenset(each.decode() for each in _VERSION.findall(request.headers.get(b"if-none-match") or b""))
         wait = 0.0 if self._draining else min(_wait(request.headers), self._limits.max_wait)
-        published = self._now(node.scope)
-        if published.version in known and wait > 0:
-            try:
+        try:
+            if not self._publisher.generation:
+                # Just started: better a little late than an error and a pause.
+                await self._await_other(node, frozenset(), self._limits.start_wait)
+            published = self._now(node.scope)
+            if published.version in known and wait > 0:
                 published = await self._await_other(node, known, wait) or published
-            except trio.Cancelled:
-                self._nodes.broke_off(node)
-                raise
+        except trio.Cancelled:
+            self._nodes.broke_off(node)
+            raise
         headers = (
             (b"etag", f'"{published.version}"'.encode()),
             (BUNDLE_HEADER, self._bundle_version().encode()),
