@@ -14,6 +14,8 @@ from meshd.api.common import Duration, Percent, StringMatch
 from meshd.api.document import Path
 from meshd.api.durations import format_duration
 from meshd.api.problem import Problem, error
+from meshd.errors import ConfigError
+from meshd.snapshot.regex import full_match, substitute
 
 LABEL = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 """One part of a DNS name (RFC 1123)."""
@@ -25,6 +27,7 @@ _PARTIAL_WILDCARD = re.compile(r"\*[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?
 _WILDCARD_LABEL = re.compile(r"\*|\*-[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[^\x00\r\n]*")
+_URI_PATH = re.compile(r"[\x21\x22\x24-\x7e]*")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _OBJECT_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
@@ -122,9 +125,19 @@ def port(number: int, path: Path) -> Iterator[Problem]:
 
 
 def duration(seconds: Duration | None, path: Path, *, least: float = SHORTEST_DURATION) -> Iterator[Problem]:
-    """At least a millisecond, unless ``least`` says otherwise."""
-    if seconds is not None and seconds < least:
+    """At least a millisecond, unless ``least`` says otherwise, and whole milliseconds (Istio)."""
+    if seconds is None:
+        return
+    if seconds < least:
         yield error(path, f"{format_duration(seconds)} is too short: at least {format_duration(least)}")
+    elif abs(seconds * 1000 - round(seconds * 1000)) > 1e-7:
+        yield error(path, f"{format_duration(seconds)} is finer than a millisecond")
+
+
+def port_text(text: str, path: Path, *, at_value: bool = True) -> Iterator[Problem]:
+    """A port written as text."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LARGEST_PORT):
+        yield error(path, f'"{text}" is not a port: 1 to {LARGEST_PORT}', at_value=at_value)
 
 
 def percent(value: Percent | float | None, path: Path) -> Iterator[Problem]:
@@ -140,20 +153,19 @@ def not_negative(number: int | None, path: Path) -> Iterator[Problem]:
         yield error(path, f"{number} is negative")
 
 
-def regex(pattern: str, path: Path) -> Iterator[Problem]:
-    """RE2, 1024 bytes at most."""
-    import re2
-
+def regex(pattern: str, path: Path, replacement: str | None = None) -> Iterator[Problem]:
+    """RE2, 1024 bytes at most; with a ``replacement``, one that names its groups only."""
     if len(pattern.encode()) > LONGEST_REGEX:
         yield error(path, f"the regular expression is longer than {LONGEST_REGEX} bytes")
         return
-    options = re2.Options()
-    options.log_errors = False
     try:
-        re2.compile(pattern, options)
-    except re2.error as caught:
-        reason = caught.args[0].decode() if caught.args and isinstance(caught.args[0], bytes) else str(caught)
-        yield error(path, f"not an RE2 regular expression: {reason}")
+        # The proxies' own functions decide: what is accepted here must run there.
+        if replacement is None:
+            full_match(pattern)
+        else:
+            substitute(pattern, replacement)
+    except ConfigError as caught:
+        yield error(path, caught.message)
 
 
 def string_match(match: StringMatch | None, path: Path) -> Iterator[Problem]:
@@ -173,6 +185,12 @@ def header_name(name: str, path: Path) -> Iterator[Problem]:
         yield error(path, "a header's name is empty", at_value=False)
     elif not _HEADER_NAME.fullmatch(name.removeprefix(":") if name.startswith(":") else name):
         yield error(path, f'"{name}" is not a header name', at_value=False)
+
+
+def uri_path(text: str, path: Path) -> Iterator[Problem]:
+    """What a request line can hold: visible ASCII without ``#``."""
+    if not _URI_PATH.fullmatch(text):
+        yield error(path, f'"{text}" holds a character that must be percent-encoded (as %20 for a space)')
 
 
 def header_value(value: str, path: Path) -> Iterator[Problem]:
@@ -202,15 +220,16 @@ def selector(values: Mapping[str, str], path: Path) -> Iterator[Problem]:
             yield error((*path, key), "a label's value has 63 characters at most")
 
 
-def export_to(values: Iterable[str], path: Path, *, none_allowed: bool = False) -> Iterator[Problem]:
+def export_to(values: Iterable[str], path: Path, own: str, *, none_allowed: bool = False) -> Iterator[Problem]:
     """``*``, ``.``, namespaces; ``~`` (nobody) only where it is allowed, and alone."""
     seen: set[str] = set()
     listed = list(values)
     for index, value in enumerate(listed):
         here = (*path, index)
-        if value in seen:
+        meant = own if value == "." else value
+        if meant in seen:
             yield error(here, f'"{value}" is here twice')
-        seen.add(value)
+        seen.add(meant)
         if value == "~":
             if not none_allowed:
                 yield error(here, '"~" is not allowed here; "." keeps it to its own namespace')

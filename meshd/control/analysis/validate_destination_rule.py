@@ -38,7 +38,11 @@ def validate(document: Document) -> Iterator[Problem]:
         seen.add(subset.name)
     if rule.workloadSelector is not None:
         yield from checks.selector(rule.workloadSelector.matchLabels, (*path, "workloadSelector", "matchLabels"))
-    yield from checks.export_to(rule.exportTo, (*path, "exportTo"))
+    yield from checks.export_to(rule.exportTo, (*path, "exportTo"), document.namespace)
+    if private and any(each not in (".", document.namespace) for each in rule.exportTo):
+        yield error(
+            (*path, "exportTo"), 'with a workloadSelector it is for its own namespace: write "."', at_value=False
+        )
 
 
 def _subset(subset: Subset, path: Path, *, private: bool) -> Iterator[Problem]:

@@ -108,6 +108,8 @@ def _tls(tls: ServerTLSSettings, path: Path) -> Iterator[Problem]:
 
 def _certificates(tls: ServerTLSSettings, path: Path) -> Iterator[Problem]:
     if tls.credentialName:
+        if tls.serverCertificate:
+            yield error((*path, "serverCertificate"), "serverCertificate and credentialName: choose one")
         return
     for name in ("serverCertificate", "privateKey"):
         if not getattr(tls, name):

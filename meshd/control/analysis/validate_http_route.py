@@ -22,6 +22,9 @@ from meshd.api.networking.virtual_service import (
 )
 from meshd.api.problem import Problem, error, warning
 from meshd.control.analysis import checks
+from meshd.errors import ConfigError
+from meshd.policy.headers import check_operations
+from meshd.snapshot.common import HeaderOperations as Edits
 
 KIB = 1 << 10
 
@@ -152,8 +155,9 @@ def _redirect(redirect: HTTPRedirect, route: HTTPRoute, path: Path) -> Iterator[
         yield error((*path, "scheme"), f'"{redirect.scheme}" is not a scheme: http or https')
     if redirect.port is not None:
         yield from checks.port(redirect.port, (*path, "port"))
-    for name in ("uri", "authority", "prefixRewrite"):
-        yield from checks.header_value(getattr(redirect, name), (*path, name))
+    for name in ("uri", "prefixRewrite"):
+        yield from checks.uri_path(getattr(redirect, name), (*path, name))
+    yield from checks.header_value(redirect.authority, (*path, "authority"))
     if redirect.prefixRewrite and any(match.uri is None or match.uri.prefix is None for match in route.match):
         yield error((*path, "prefixRewrite"), "prefixRewrite needs matches on a uri's prefix")
     code = redirect.redirectCode
@@ -199,14 +203,14 @@ def _rewrite(rewrite: HTTPRewrite, path: Path) -> Iterator[Problem]:
         yield error(path, "uri and uriRegexRewrite cannot both be given: choose one", at_value=False)
     if not (rewrite.uri or rewrite.authority or pattern is not None):
         yield error(path, "a rewrite needs uri, uriRegexRewrite or authority", at_value=False)
-    yield from checks.header_value(rewrite.uri, (*path, "uri"))
+    yield from checks.uri_path(rewrite.uri, (*path, "uri"))
     yield from checks.header_value(rewrite.authority, (*path, "authority"))
     if pattern is not None:
         here = (*path, "uriRegexRewrite")
         if not pattern.match or not pattern.rewrite:
             yield error(here, "both match and rewrite are needed", at_value=False)
         if pattern.match:
-            yield from checks.regex(pattern.match, (*here, "match"))
+            yield from checks.regex(pattern.match, (*here, "match"), pattern.rewrite)
         yield from checks.header_value(pattern.rewrite, (*here, "rewrite"))
 
 
@@ -214,7 +218,8 @@ def _retries(retries: HTTPRetry, path: Path) -> Iterator[Problem]:
     yield from checks.not_negative(retries.attempts, (*path, "attempts"))
     yield from checks.duration(retries.perTryTimeout, (*path, "perTryTimeout"))
     yield from checks.duration(retries.backoff, (*path, "backoff"))
-    if retries.attempts == 0 and (retries.perTryTimeout is not None or retries.retryOn):
+    others = (retries.perTryTimeout, retries.retryOn or None, retries.retryRemoteLocalities)
+    if retries.attempts == 0 and any(other is not None for other in others):
         yield error((*path, "attempts"), "0 attempts turn retries off; take the other fields away, or allow some")
     for token in re.split(r",", retries.retryOn):
         word = token.strip()
@@ -272,6 +277,19 @@ def _mirrors(route: HTTPRoute, path: Path) -> Iterator[Problem]:
             yield from checks.port(target.port.number, (*here, "port", "number"))
 
 
+def _header(side: str, verb: str, name: str, value: str, path: Path) -> Iterator[Problem]:
+    """One edit: the proxies' own code says whether it can be done."""
+    found = [*checks.header_name(name, path), *checks.header_value(value, path)]
+    yield from found
+    if found:
+        return
+    edit = ((name, value),)
+    try:
+        check_operations(Edits(set=edit) if verb == "set" else Edits(add=edit), request=side == "request")
+    except ConfigError as caught:
+        yield error(path, caught.message)
+
+
 def _sets_host(headers: Headers | None) -> bool:
     if headers is None or headers.request is None:
         return False
@@ -287,8 +305,6 @@ def _headers(headers: Headers | None, path: Path) -> Iterator[Problem]:
             continue
         for verb in ("set", "add"):
             for name, value in getattr(operations, verb).items():
-                here = (*path, side, verb, name)
-                yield from checks.header_name(name, here)
-                yield from checks.header_value(value, here)
+                yield from _header(side, verb, name, value, (*path, side, verb, name))
         for index, name in enumerate(operations.remove):
             yield from checks.header_name(name, (*path, side, "remove", index))

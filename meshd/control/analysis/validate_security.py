@@ -20,7 +20,7 @@ CONDITION_KEYS = (
 """Keys of ``when`` without brackets."""
 
 _BRACKETED = re.compile(
-    r"(request\.headers|request\.auth\.claims|experimental\.envoy\.filters\.[^\[]+)((?:\[[^\]]+\])+)"
+    r"request\.headers\[[^\[\]]+\]|(?:request\.auth\.claims|experimental\.envoy\.filters\.[^\[]+)(?:\[[^\[\]]+\])+"
 )
 _IP_KEYS = ("source.ip", "remote.ip", "destination.ip")
 _RELIES_ON_JWT = ("requestPrincipals", "notRequestPrincipals")
@@ -47,8 +47,7 @@ def validate_peer_authentication(document: Document) -> Iterator[Problem]:
     if not policy.portLevelMtls and document.has(ports):
         yield error(ports, "portLevelMtls is empty: leave it out, or name ports", at_value=False)
     for number in policy.portLevelMtls:
-        if not number.isdecimal() or not 1 <= int(number) <= checks.LARGEST_PORT:
-            yield error((*ports, number), f'"{number}" is not a port: 1 to {checks.LARGEST_PORT}', at_value=False)
+        yield from checks.port_text(number, (*ports, number), at_value=False)
 
 
 def validate_authorization_policy(document: Document) -> Iterator[Problem]:
@@ -164,8 +163,7 @@ def _operation(operation: Operation, path: Path) -> Iterator[Problem]:
     yield from _not_empty(fields, path)
     for name in ("ports", "notPorts"):
         for index, text in enumerate(fields[name]):
-            if not text.isdecimal() or not 1 <= int(text) <= checks.LARGEST_PORT:
-                yield error((*path, name, index), f'"{text}" is not a port: 1 to {checks.LARGEST_PORT}')
+            yield from checks.port_text(text, (*path, name, index))
     for name in ("paths", "notPaths"):
         for index, text in enumerate(fields[name]):
             yield from _path(text, (*path, name, index))
@@ -222,8 +220,8 @@ def _condition(condition: Condition, path: Path) -> Iterator[Problem]:
             here = (*path, name, index)
             if key in _IP_KEYS:
                 yield from checks.subnet(value, here)
-            elif key == "destination.port" and (not value.isdecimal() or not 1 <= int(value) <= checks.LARGEST_PORT):
-                yield error(here, f'"{value}" is not a port: 1 to {checks.LARGEST_PORT}')
+            elif key == "destination.port":
+                yield from checks.port_text(value, here)
     if key.startswith("request.auth."):
         yield warning((*path, "key"), "meshd does not validate JWTs yet: no request has this attribute")
     elif key.startswith("experimental."):

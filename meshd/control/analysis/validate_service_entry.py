@@ -39,7 +39,7 @@ def validate(document: Document) -> Iterator[Problem]:
     yield from _endpoints(entry, path)
     if entry.workloadSelector is not None:
         yield from checks.selector(entry.workloadSelector.labels, (*path, "workloadSelector", "labels"))
-    yield from checks.export_to(entry.exportTo, (*path, "exportTo"), none_allowed=True)
+    yield from checks.export_to(entry.exportTo, (*path, "exportTo"), document.namespace, none_allowed=True)
     for index, name in enumerate(entry.subjectAltNames):
         if not name:
             yield error((*path, "subjectAltNames", index), "the name is empty")

@@ -50,7 +50,7 @@ def validate(document: Document) -> Iterator[Problem]:
         for at, match in enumerate(tcp.match):
             yield from _l4_match(match, (*here, "match", at))
         yield from _opaque(tcp.route, here)
-    yield from checks.export_to(service.exportTo, (*path, "exportTo"))
+    yield from checks.export_to(service.exportTo, (*path, "exportTo"), document.namespace)
 
 
 def _hosts(service: VirtualService, path: Path) -> Iterator[Problem]:

@@ -38,9 +38,9 @@ def test_what_takes_nearly_everything(nearly: str) -> None:
 
 def test_the_same_matches_again() -> None:
     one, two = "{uri: {exact: /a}}", "{uri: {exact: /b}}"
-    assert of("http", match(one), match(two), match(f"{two}, {{name: other, {one[1:]}"), match(f"{one}, {{port: 1}}")) == [
-        "spec.http[2]: rule 2 is never used: all its matches are those of rule 0, 1 before it"
-    ]
+    assert of(
+        "http", match(one), match(two), match(f"{two}, {{name: other, {one[1:]}"), match(f"{one}, {{port: 1}}")
+    ) == ["spec.http[2]: rule 2 is never used: all its matches are those of rule 0, 1 before it"]
 
 
 def test_tcp_and_tls() -> None:
