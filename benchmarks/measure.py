@@ -73,6 +73,8 @@ def wrk(url: str, pid: int | None, *, connections: int, seconds: float, load_cpu
     text = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
     used = cpu_seconds(pid) - before if pid else 0.0
     requests = int(re.search(r"(\d+) requests in", text)[1])
+    if not requests:
+        raise RuntimeError(f"{url} answered nothing:\n{text}")
     return Sample(
         rps=float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
         cpu_ms=1000.0 * used / max(requests, 1),

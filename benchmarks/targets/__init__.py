@@ -55,7 +55,7 @@ def _meshd(plan: Plan) -> list[str]:
     config = _fill("meshd.yaml", plan, ".meshd.yaml")
     return [
         sys.executable, "-m", "meshd", "gateway", "--config", str(config), "--port", f"8080=127.0.0.1:{plan.port}",
-        "--admin", "off", "--health", "127.0.0.1:0", "--stats", "127.0.0.1:0", "--access-log", "/dev/null",
+        "--admin", "off", "--health", "off", "--stats", "off", "--access-log", "/dev/null",
     ]  # fmt: skip
 
 
