@@ -7,6 +7,12 @@ cause is one clear line on stderr; a traceback is a bug of meshd.
 
 from __future__ import annotations
 
+# Whatever a start loads stays; collecting in between is time lost. A long-running process
+# (modes/process.py) freezes what is there and collects again.
+import gc
+
+gc.disable()
+
 import os
 import sys
 from typing import Annotated, NoReturn

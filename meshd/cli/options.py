@@ -71,7 +71,7 @@ def port_map(text: str) -> PortMap:
 
 
 def seconds(text: str | float) -> float:
-    """A duration: ``30``, ``0.5``, ``250ms``, ``10m``, ``24h``, ``7d``. (typer also passes the default through here.)"""
+    """A duration: ``30``, ``0.5``, ``250ms``, ``10m``, ``24h``, ``7d``; typer also passes the default through here."""
     if not isinstance(text, str):
         return text
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets as tokens_of_chance
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def open_office(settings: ControlSettings, state: Path, world: World) -> Office:
     audit = AuditLog(state / "audit.log", world.wall_clock)
     secret = local.make_secret()
     issuer = Issuer(authority, TokenStore(state / "tokens", world.wall_clock), audit, local_secret=secret)
-    publisher: Publisher[Any, Scope] = Publisher(_compiler(), wire.encode)
+    publisher: Publisher[Any, Scope] = _publisher()
     nodes = Nodes(world.wall_clock, state / "nodes.json", on_scope_gone=publisher.forget)
     registry = Registry()
     answers = registry.counter("meshd_control_requests_total", "Requests of the API.", ("endpoint", "status"))
@@ -104,12 +103,14 @@ def open_office(settings: ControlSettings, state: Path, world: World) -> Office:
     return Office(authority, identity, audit, nodes, publisher, ControlApi(parts), parts, secret, registry)
 
 
-def _compiler() -> partial[Snapshot]:
-    return partial(_compile, Memo())
+def _publisher() -> Publisher[Any, Scope]:
+    """All proxies share one memo: what is the same for them is compiled, encoded and kept once."""
+    memo = Memo()
 
+    def compile_for(mesh: Mesh, scope: Scope) -> Snapshot:
+        return compile_snapshot(mesh, scope, memo)
 
-def _compile(memo: Memo, mesh: Mesh, scope: Scope) -> Snapshot:
-    return compile_snapshot(mesh, scope, memo)
+    return Publisher(compile_for, lambda snapshot: wire.encode(snapshot, memo.encoded))
 
 
 @attrs.define(eq=False)

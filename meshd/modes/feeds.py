@@ -7,25 +7,15 @@ who the proxy is, for TLS, and why it is not ready yet.
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import attrs
 
-from meshd.agent.agent import Agent
-from meshd.agent.config import AgentConfig
-from meshd.agent.config import World as AgentWorld
 from meshd.certs.identity import Identity, IdentitySource
-from meshd.certs.request import ChildKeyMaker
 from meshd.control import local
-from meshd.errors import StartError
-from meshd.modes.process import World
 from meshd.modes.settings import ControlAccess
-from meshd.net.address import Address
-from meshd.net.connection import Resolver
 from meshd.proxy.tls import Secret
-from meshd.snapshot.protocol import Registration
 from meshd.snapshot.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -113,48 +103,6 @@ class PlainFeed:
         """See ``Feed``."""
 
 
-@attrs.define(eq=False)
-class ControlFeed:
-    """The control plane's word, through the agent."""
-
-    agent: Agent
-
-    @property
-    def identity(self) -> IdentitySource:
-        """See ``Feed``."""
-        return self.agent.identity
-
-    @property
-    def secrets(self) -> Mapping[str, Secret]:
-        """See ``Feed``."""
-        return self.agent.secrets
-
-    def begin(self) -> None:
-        """See ``Feed``: the last good configuration, from disk."""
-        if self.agent.load():
-            logger.info("started from the configuration on disk", extra={"version": self.agent.status.version})
-
-    async def run(self) -> None:
-        """See ``Feed``."""
-        await self.agent.run()
-
-    def waiting_for(self) -> str:
-        """See ``Feed``."""
-        status = self.agent.status
-        return "" if status.ready else status.reason
-
-    def reload(self) -> None:
-        """See ``Feed``: the control plane's changes come by themselves."""
-
-    async def leave(self) -> None:
-        """See ``Feed``."""
-        await self.agent.leave()
-
-    def close(self) -> None:
-        """See ``Feed``."""
-        self.agent.close()
-
-
 def find_control(access: ControlAccess, environ: Mapping[str, str]) -> ControlAccess | None:
     """The control plane that was named, or this user's own on this machine; None when there is neither."""
     if access.url:
@@ -164,42 +112,3 @@ def find_control(access: ControlAccess, environ: Mapping[str, str]) -> ControlAc
         return None
     logger.info("found a control plane on this machine", extra={"control": found.url})
     return ControlAccess(found.url, found.secret, found.bundle)
-
-
-def agent_config(access: ControlAccess, registration: Registration, node: str) -> AgentConfig:
-    """The agent's settings but for identity and disk."""
-    return AgentConfig(
-        control=Address.parse(access.url.removeprefix("https://")),
-        node=node,
-        registration=registration,
-        token=access.token,
-        trust_bundle=access.trust_bundle,
-        ca_hash=access.ca_hash,
-    )
-
-
-def agent_world(world: World, resolver: Resolver) -> AgentWorld:
-    """What an agent is given; keys are made in a child process, which keeps their library out of this one."""
-    return AgentWorld(world.network, resolver, world.rng, ChildKeyMaker(), world.wall_clock)
-
-
-def node_name(service: str, version: str, port: int) -> str:
-    """A name that tells the proxies of one identity apart, the same after a restart."""
-    parts = [part for part in (service, version) if part]
-    host = "".join(each if each.isalnum() or each in "-." else "-" for each in socket.gethostname()).strip("-.")
-    return f"{'-'.join(parts) or 'sidecar'}.{host or 'localhost'}.{port}"
-
-
-def own_address(access: ControlAccess) -> str:
-    """The address by which this machine talks to the control plane, which is how others reach it; "" when unknown."""
-    control = Address.parse(access.url.removeprefix("https://"))
-    try:
-        family, _, _, _, where = socket.getaddrinfo(control.host, control.port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            # Connecting a datagram socket sends nothing; it only picks the route.
-            probe.connect(where)
-            return str(probe.getsockname()[0])
-    except OSError as error:
-        raise StartError(
-            f"--control {access.url}: {error.strerror or error}; name this machine with --advertise"
-        ) from error

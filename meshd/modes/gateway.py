@@ -8,8 +8,6 @@ from collections.abc import Mapping
 
 import attrs
 
-from meshd.agent.agent import Agent
-from meshd.control.scope import Scope
 from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.feeds import Feed
@@ -20,7 +18,6 @@ from meshd.modes.settings import ControlAccess, GatewaySettings, Listening
 from meshd.net.address import Address
 from meshd.net.connection import Listener, Network, Resolver
 from meshd.proxy.bindings import Binding, Bindings
-from meshd.snapshot.protocol import Registration
 from meshd.snapshot.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -51,9 +48,10 @@ class GatewayRole:
         access = feeds.find_control(self.settings.control, os.environ)
         if access is None:
             raise StartError("a gateway needs --config FILE_OR_DIR, --control URL, or a control plane on this machine")
-        return feeds.ControlFeed(self._agent(access, world, resolver, proxy))
+        return self._control_feed(access, world, resolver, proxy)
 
     def _static_feed(self, world: World, proxy: Proxy) -> Feed:
+        from meshd.control.scope import Scope
         from meshd.modes.secrets import MeshSecrets
         from meshd.modes.static_feed import StaticFeed
 
@@ -68,19 +66,18 @@ class GatewayRole:
         paths = tuple(str(path) for path in self.settings.config)
         return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
 
-    def _agent(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Agent:
+    def _control_feed(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+        from meshd.modes import control_feed
+        from meshd.snapshot.protocol import Registration
+
         workload = self.settings.workload
         registration = Registration(kind="gateway", service=workload.service, labels=workload.labels)
         admin = self.settings.admin.address
         first = self.settings.ports[0].address.port if self.settings.ports else admin.port if admin else 0
-        node = feeds.node_name(workload.service, "", first)
-        config = attrs.evolve(
-            feeds.agent_config(access, registration, node),
-            namespace=workload.namespace,
-            service_account=self._account(),
-            state_dir=self.settings.state or state_home(os.environ) / "gateway" / f"{workload.namespace}.{node}",
-        )
-        return Agent(config, feeds.agent_world(world, resolver), proxy.apply)
+        node = control_feed.node_name(workload.service, "", first)
+        state = self.settings.state or state_home(os.environ) / "gateway" / f"{workload.namespace}.{node}"
+        place = control_feed.Place(workload.namespace, self._account(), node, state, registration)
+        return control_feed.make(access, place, world, resolver, proxy.apply)
 
     def _account(self) -> str:
         return self.settings.workload.service_account or self.settings.workload.service

@@ -78,9 +78,9 @@ def run(program: Program, logging_settings: Logging) -> None:
     """
     logs.set_up(logging_settings)
     # What is loaded by now lives as long as the process; the collector need not look at it again.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
+    gc.enable()
     try:
         trio.run(_main, program)
     except BaseExceptionGroup as group:

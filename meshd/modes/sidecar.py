@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import attrs
 
-from meshd.agent.agent import Agent
 from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.binds import bindings_of, with_binds
@@ -22,7 +21,6 @@ from meshd.net.address import Address
 from meshd.net.connection import Listener, Network, Resolver
 from meshd.proxy.bindings import Binding, Bindings
 from meshd.snapshot.cluster import Peer
-from meshd.snapshot.protocol import Registration
 from meshd.snapshot.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -71,7 +69,7 @@ class SidecarRole:
                 raise StartError("no control plane on this machine: name one with --control URL, or give --upstream")
             logger.info("no control plane and no configuration: a plain proxy, without mutual TLS or policy")
             return feeds.PlainFeed(plain_snapshot(settings.upstream, self._peer()), proxy.apply)
-        return feeds.ControlFeed(self._agent(access, world, resolver, proxy))
+        return self._control_feed(access, world, resolver, proxy)
 
     def _static_feed(self, world: World, proxy: Proxy) -> Feed:
         # Reading and compiling documents needs libraries that no other sidecar pays for.
@@ -92,10 +90,15 @@ class SidecarRole:
         paths = tuple(str(path) for path in self.settings.config)
         return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
 
-    def _agent(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Agent:
-        workload, upstream = self.settings.workload, self.settings.upstream
-        inbound = self._inbound
-        reached = self._reached(access, inbound) if inbound else Address("", 0)
+    def _control_feed(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+        # An agent is loaded by those who have a control plane.
+        from meshd.modes import control_feed
+        from meshd.snapshot.protocol import Registration
+
+        workload, upstream, inbound = self.settings.workload, self.settings.upstream, self._inbound
+        reached = Address("", 0)
+        if inbound is not None:
+            reached = self._reached(inbound) or Address(control_feed.own_address(access), inbound.port)
         registration = Registration(
             service=workload.service,
             labels=workload.labels,
@@ -105,20 +108,16 @@ class SidecarRole:
             app_host=upstream.host if upstream else "127.0.0.1",
         )
         port = inbound.port if inbound else self._outbound.port if self._outbound else 0
-        node = feeds.node_name(workload.service, dict(workload.labels).get("version", ""), port)
-        config = attrs.evolve(
-            feeds.agent_config(access, registration, node),
-            namespace=workload.namespace,
-            service_account=self._account(),
-            state_dir=self.settings.state or state_home(os.environ) / "sidecar" / f"{workload.namespace}.{node}",
-        )
-        return Agent(config, feeds.agent_world(world, resolver), proxy.apply)
+        node = control_feed.node_name(workload.service, dict(workload.labels).get("version", ""), port)
+        state = self.settings.state or state_home(os.environ) / "sidecar" / f"{workload.namespace}.{node}"
+        place = control_feed.Place(workload.namespace, self._account(), node, state, registration)
+        return control_feed.make(access, place, world, resolver, proxy.apply)
 
-    def _reached(self, access: ControlAccess, inbound: Address) -> Address:
-        """Where others reach this sidecar."""
+    def _reached(self, inbound: Address) -> Address | None:
+        """Where others reach this sidecar, when flags say it."""
         advertised = self.settings.advertise or Address("", 0)
-        host = advertised.host or ("" if inbound.host in ANYWHERE else inbound.host) or feeds.own_address(access)
-        return Address(host, advertised.port or inbound.port)
+        host = advertised.host or ("" if inbound.host in ANYWHERE else inbound.host)
+        return Address(host, advertised.port or inbound.port) if host else None
 
     def _account(self) -> str:
         workload = self.settings.workload

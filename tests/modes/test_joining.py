@@ -13,6 +13,8 @@ import pytest
 from tests.certs.pki import make_ca
 from tests.programs import Program, finished, running
 
+pytestmark = pytest.mark.slow
+
 QUIET = ("--admin", "off", "--health", "off", "--stats", "off")
 SIDECAR = ("sidecar", "--upstream", ":1", "--inbound", "127.0.0.1:0", "--outbound", "127.0.0.1:0", *QUIET)
 

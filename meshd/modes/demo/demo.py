@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -53,6 +54,7 @@ def run(settings: DemoSettings) -> int:
     Raises:
         StartError: it cannot start.
     """
+    gc.enable()
     with _directory(settings) as directory:
         try:
             return trio.run(_main, settings, directory)

@@ -1,0 +1,127 @@
+"""Snapshots from a control plane, through the agent.
+
+Apart from ``feeds``, because a proxy without a control plane need not load an agent.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from meshd.agent.agent import Agent
+from meshd.agent.config import AgentConfig
+from meshd.agent.config import World as AgentWorld
+from meshd.certs.identity import IdentitySource
+from meshd.certs.request import ChildKeyMaker
+from meshd.errors import StartError
+from meshd.modes.feeds import Apply
+from meshd.modes.process import World
+from meshd.modes.settings import ControlAccess
+from meshd.net.address import Address
+from meshd.net.connection import Resolver
+from meshd.proxy.tls import Secret
+from meshd.snapshot.protocol import Registration
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class ControlFeed:
+    """The control plane's word, through the agent."""
+
+    agent: Agent
+
+    @property
+    def identity(self) -> IdentitySource:
+        """See ``Feed``."""
+        return self.agent.identity
+
+    @property
+    def secrets(self) -> Mapping[str, Secret]:
+        """See ``Feed``."""
+        return self.agent.secrets
+
+    def begin(self) -> None:
+        """See ``Feed``: the last good configuration, from disk."""
+        if self.agent.load():
+            logger.info("started from the configuration on disk", extra={"version": self.agent.status.version})
+
+    async def run(self) -> None:
+        """See ``Feed``."""
+        await self.agent.run()
+
+    def waiting_for(self) -> str:
+        """See ``Feed``."""
+        status = self.agent.status
+        return "" if status.ready else status.reason
+
+    def reload(self) -> None:
+        """See ``Feed``: the control plane's changes come by themselves."""
+
+    async def leave(self) -> None:
+        """See ``Feed``."""
+        await self.agent.leave()
+
+    def close(self) -> None:
+        """See ``Feed``."""
+        self.agent.close()
+
+
+@attrs.frozen
+class Place:
+    """Whose agent it is: what the certificate will say, the node's name, and where things are kept."""
+
+    namespace: str
+    service_account: str
+    node: str
+    state: Path
+    registration: Registration
+
+
+def make(access: ControlAccess, place: Place, world: World, resolver: Resolver, apply: Apply) -> ControlFeed:
+    """A feed of a control plane.
+
+    Keys are made in a child process, which keeps their library out of this one.
+
+    Raises:
+        ConfigError: the state directory cannot be used.
+    """
+    config = AgentConfig(
+        control=Address.parse(access.url.removeprefix("https://")),
+        node=place.node,
+        namespace=place.namespace,
+        service_account=place.service_account,
+        registration=place.registration,
+        token=access.token,
+        trust_bundle=access.trust_bundle,
+        ca_hash=access.ca_hash,
+        state_dir=place.state,
+    )
+    outside = AgentWorld(world.network, resolver, world.rng, ChildKeyMaker(), world.wall_clock)
+    return ControlFeed(Agent(config, outside, apply))
+
+
+def node_name(service: str, version: str, port: int) -> str:
+    """A name that tells the proxies of one identity apart, the same after a restart."""
+    parts = [part for part in (service, version) if part]
+    host = "".join(each if each.isalnum() or each in "-." else "-" for each in socket.gethostname()).strip("-.")
+    return f"{'-'.join(parts) or 'sidecar'}.{host or 'localhost'}.{port}"
+
+
+def own_address(access: ControlAccess) -> str:
+    """The address by which this machine talks to the control plane, which is how others reach it; "" when unknown."""
+    control = Address.parse(access.url.removeprefix("https://"))
+    try:
+        family, _, _, _, where = socket.getaddrinfo(control.host, control.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # Connecting a datagram socket sends nothing; it only picks the route.
+            probe.connect(where)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise StartError(
+            f"--control {access.url}: {error.strerror or error}; name this machine with --advertise"
+        ) from error
