@@ -13,14 +13,14 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 import trio
 
 from meshd.errors import ConfigError
 from meshd.snapshot.snapshot import Snapshot
-from meshd.snapshot.wire import Encoded, EncodeMemo
+from meshd.snapshot.wire import Encoded
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,6 @@ KEPT_VERSIONS = 3
 
 M = TypeVar("M")
 S = TypeVar("S", bound=Hashable)
-
-
-class Encode(Protocol):
-    """``wire.encode``."""
-
-    def __call__(self, snapshot: Snapshot, memo: EncodeMemo | None = None) -> Encoded:
-        """Write a snapshot."""
-        ...
 
 
 @attrs.frozen
@@ -54,17 +46,16 @@ class Published:
 
 @attrs.define
 class _Entry:
-    # The whole mutable state of a scope: the generation it was last compiled for, the
-    # versions made (newest last), and what the encoder remembers.
+    # The whole mutable state of a scope: the generation it was last compiled for, and
+    # the versions made (newest last).
     generation: int = 0
     versions: list[Published] = attrs.field(factory=list)
-    memo: EncodeMemo = attrs.field(factory=EncodeMemo)
 
 
 class Publisher(Generic[M, S]):
     """Made by the control plane's mode; the API server asks it."""
 
-    def __init__(self, compile_snapshot: Callable[[M, S], Snapshot], encode: Encode) -> None:
+    def __init__(self, compile_snapshot: Callable[[M, S], Snapshot], encode: Callable[[Snapshot], Encoded]) -> None:
         self._compile = compile_snapshot
         self._encode = encode
         # The whole mutable state: the mesh, how many there have been, what waits for
@@ -171,7 +162,7 @@ class Publisher(Generic[M, S]):
         self._compiled += 1
         try:
             snapshot = self._compile(mesh, scope)
-            encoded = self._encode(snapshot, entry.memo)
+            encoded = self._encode(snapshot)
         except ConfigError as error:
             self._failed += 1
             if not entry.versions:
