@@ -67,9 +67,12 @@ class Caller:
 def is_loopback(host: str) -> bool:
     """Is this address of the machine itself?"""
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    # A listener for both families sees IPv4 clients under mapped addresses.
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 @attrs.frozen

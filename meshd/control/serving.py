@@ -118,13 +118,14 @@ class ApiListener:
                         self._on_refused("connection limit")
                         connection.close()
                         continue
+                    self._open += 1
+                    self._anonymous += 1
                     connections.start_soon(self._serve_one, connection)
         finally:
             listener.close()
 
     async def _serve_one(self, connection: Connection) -> None:
-        self._open += 1
-        self._anonymous += 1
+        # Counted by who accepted it: several may be accepted before the first task runs.
         known = False
         try:
             secured = await self._shake_hands(connection)

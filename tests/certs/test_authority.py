@@ -74,8 +74,8 @@ def test_a_leaf_is_a_svid(ca: CertificateAuthority) -> None:
     assert not usage.value.crl_sign
     extended = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert set(extended) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
-    assert leaf.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    assert leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    assert leaf.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     assert leaf.not_valid_before_utc.timestamp() == NOW - BACKDATE
     assert leaf.not_valid_after_utc.timestamp() == NOW + DAY
 

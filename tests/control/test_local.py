@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from meshd.control import local
 
 
-def make(**changes: object) -> local.LocalDescriptor:
+def make(**changes: Any) -> local.LocalDescriptor:
     described = local.describe("https://127.0.0.1:15012", "cluster.local", "PEM", local.make_secret())
     return attrs.evolve(described, **changes)
 

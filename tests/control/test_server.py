@@ -1,0 +1,433 @@
+"""The API as strangers, proxies and administrators meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from meshd.certs.authority import Subject
+from meshd.certs.x509 import describe
+from meshd.control.authority import open_authority
+from meshd.control.issuing import Caller, Refusal
+from meshd.control.rates import Rate
+from meshd.control.server import ApiLimits
+from meshd.errors import IdentityError
+from meshd.http.h1 import H1ClientConnection
+from meshd.http.head import Headers, RequestHead
+from meshd.net.address import Address
+from meshd.snapshot.protocol import CertificateRequest
+from tests.agent.rig import LOCAL_SECRET, OPERATORS, ControlRig, snapshot
+from tests.control.api import REGISTRATION, Client, identity_of, request
+
+
+def audit_of(control: ControlRig) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (control.state / "audit.log").read_text().splitlines()]
+
+
+async def test_the_bundle_is_for_everybody(control: ControlRig) -> None:
+    stranger = Client(control)
+    answer = await stranger.ask("GET", "/v1/bundle")
+    assert answer.json == {"bundle": control.authority.bundle.pem, "trust_domain": "cluster.local"}
+    etag = answer.headers.get(b"etag").decode()
+    assert (await stranger.ask("GET", "/v1/bundle", if_none_match=etag)).status == 304
+
+
+async def test_a_certificate_for_a_token_is_audited(control: ControlRig) -> None:
+    stranger = Client(control)
+    bearer = "Bearer " + control.token()
+    answer = await stranger.ask("POST", "/v1/certificates", request(), authorization=bearer, meshd_node="n1")
+    assert answer.status == 200
+    facts = describe(answer.json["chain"])[0]
+    assert facts.spiffe_id == answer.json["spiffe_id"] == "spiffe://cluster.local/ns/default/sa/reviews"
+    (line,) = audit_of(control)
+    assert line["event"] == "certificate_issued"
+    assert line["identity"] == facts.spiffe_id
+    assert line["serial"] == facts.serial
+    assert str(line["by"]).startswith("token ")
+    assert line["node"] == "n1"
+    assert bearer[7:].rpartition(".")[2] not in json.dumps(line)
+
+
+async def test_a_refusal_is_audited_without_the_token(control: ControlRig) -> None:
+    stranger = Client(control)
+    bearer = f"meshd1.{'0' * 16}.{'B' * 43}"
+    answer = await stranger.ask("POST", "/v1/certificates", request(), authorization=f"Bearer {bearer}")
+    assert (answer.status, answer.code) == (403, "identity_refused")
+    (line,) = audit_of(control)
+    assert line["event"] == "certificate_refused"
+    assert "B" * 43 not in json.dumps(line)
+
+
+async def test_nothing_proven(control: ControlRig) -> None:
+    answer = await Client(control).ask(
+        "POST", "/v1/certificates", request(namespace="default", service_account="admin")
+    )
+    assert (answer.status, answer.code) == (401, "no_credential")
+    assert "meshd token create" in answer.json["message"]
+
+
+async def test_renewal_is_for_oneself_only(control: ControlRig) -> None:
+    proxy = Client(control, identity_of(control))
+    answer = await proxy.ask("POST", "/v1/certificates", request())
+    assert answer.json["spiffe_id"].endswith("/sa/reviews")
+    answer = await proxy.ask("POST", "/v1/certificates", request(service_account="admin"))
+    assert (answer.status, answer.code) == (403, "identity_refused")
+    assert "the client certificate is for default/reviews" in answer.json["message"]
+
+
+async def test_a_bad_request_does_not_use_the_token_up(control: ControlRig) -> None:
+    stranger = Client(control)
+    bearer = "Bearer " + control.token()
+    for csr in ("", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"):
+        answer = await stranger.ask("POST", "/v1/certificates", {"csr": csr}, authorization=bearer)
+        assert (answer.status, answer.code) == (403, "identity_refused")
+    assert (await stranger.ask("POST", "/v1/certificates", request(), authorization=bearer)).status == 200
+
+
+async def test_the_local_credential_from_this_machine(control: ControlRig) -> None:
+    local = Client(control)
+    bearer = f"Bearer {LOCAL_SECRET}"
+    for account in ("a", "b", "a"):
+        body = request(namespace="shop", service_account=account)
+        answer = await local.ask("POST", "/v1/certificates", body, authorization=bearer)
+        assert answer.json["spiffe_id"] == f"spiffe://cluster.local/ns/shop/sa/{account}"
+    assert [line["by"] for line in audit_of(control)] == ["local"] * 3
+
+
+async def test_the_local_credential_from_elsewhere_is_worth_nothing(control: ControlRig) -> None:
+    asked = CertificateRequest(str(request()["csr"]))
+    caller = Caller(Address("10.0.0.77", 5000), bearer=LOCAL_SECRET)
+    with pytest.raises(Refusal, match="was not shown from this machine"):
+        control.issuer.issue(caller, asked, trio.current_time())
+    for host in ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"):
+        control.issuer.issue(Caller(Address(host, 5000), bearer=LOCAL_SECRET), asked, trio.current_time())
+
+
+async def test_a_wrong_local_credential(control: ControlRig) -> None:
+    answer = await Client(control).ask("POST", "/v1/certificates", request(), authorization="Bearer local.wrong")
+    assert answer.status == 403
+    assert "the control plane may have been restarted" in answer.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/config"),
+        ("PUT", "/v1/registration"),
+        ("DELETE", "/v1/registration"),
+        ("GET", "/v1/parts/" + "0" * 64),
+        ("POST", "/v1/parts"),
+        ("GET", "/v1/secrets/kubernetes%3A%2F%2Fweb"),
+    ],
+)
+async def test_a_stranger_gets_nothing(control: ControlRig, method: str, path: str) -> None:
+    answer = await Client(control).ask(method, path, meshd_node="n1", authorization=f"Bearer {control.token()}")
+    assert (answer.status, answer.code) == (401, "certificate_required")
+
+
+@pytest.mark.parametrize("node", ["", "../x", "a b", "x" * 300])
+async def test_a_node_must_have_a_name(control: ControlRig, node: str) -> None:
+    proxy = Client(control, identity_of(control))
+    headers = {"meshd_node": node} if node else {}
+    answer = await proxy.ask("GET", "/v1/config", **headers)
+    assert (answer.status, answer.code) == (400, "node_required")
+
+
+async def test_not_registered(control: ControlRig) -> None:
+    proxy = Client(control, identity_of(control))
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1")
+    assert (answer.status, answer.code) == (409, "unregistered")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"unknown": 1}',
+        b'{"namespace": "bank"}',
+        b'{"spiffe_id": "spiffe://cluster.local/ns/x/sa/y"}',
+        b'{"inbound_port": "80"}',
+        b'{"inbound_port": 70000}',
+        b'{"inbound_port": true}',
+        b'{"kind": "king"}',
+        b'{"address": "a b"}',
+        b'{"labels": {"a": "b"}}',
+        b'{"labels": [["a b", "c"]]}',
+        json.dumps({"labels": [[f"l{index}", "x"] for index in range(65)]}).encode(),
+        b"[" * 50_000,
+    ],
+)
+async def test_a_registration_is_read_strictly(control: ControlRig, body: bytes) -> None:
+    proxy = Client(control, identity_of(control))
+    answer = await proxy.ask("PUT", "/v1/registration", body, meshd_node="n1")
+    assert (answer.status, answer.code) == (400, "bad_request")
+    assert len(control.nodes) == 0
+
+
+async def test_who_a_node_is_comes_from_its_certificate(control: ControlRig) -> None:
+    reviews, ratings = Client(control, identity_of(control)), Client(control, identity_of(control, "ratings"))
+    for proxy in (reviews, ratings):
+        answer = await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="same-name")
+        assert answer.status == 200
+    assert len(control.nodes) == 2
+    one = await reviews.ask("GET", "/v1/config", meshd_node="same-name")
+    two = await ratings.ask("GET", "/v1/config", meshd_node="same-name")
+    assert one.body != two.body
+    await ratings.ask("DELETE", "/v1/registration", meshd_node="same-name")
+    assert [node.key.spiffe_id for node in control.nodes] == ["spiffe://cluster.local/ns/default/sa/reviews"]
+
+
+async def test_parts_of_others_do_not_exist(control: ControlRig) -> None:
+    reviews, ratings = Client(control, identity_of(control)), Client(control, identity_of(control, "ratings"))
+    for proxy in (reviews, ratings):
+        await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+        await proxy.ask("GET", "/v1/config", meshd_node="n1")
+    mine, theirs = [control.publisher.current(node.scope) for node in control.nodes]
+    assert mine is not None
+    assert theirs is not None
+    for digest in mine.parts:
+        assert (await reviews.ask("GET", f"/v1/parts/{digest}", meshd_node="n1")).body == mine.parts[digest]
+    foreign = sorted(set(theirs.parts) - set(mine.parts))
+    assert foreign
+    for digest in [*foreign, "0" * 64, "x", "../../etc/passwd"]:
+        answer = await reviews.ask("GET", f"/v1/parts/{digest}", meshd_node="n1")
+        assert (answer.status, answer.code) == (404, "no_part")
+    both = [next(iter(mine.parts)), foreign[0]]
+    assert (await reviews.ask("POST", "/v1/parts", {"digests": both}, meshd_node="n1")).status == 404
+    many = ["0" * 64] * 513
+    assert (await reviews.ask("POST", "/v1/parts", {"digests": many}, meshd_node="n1")).status == 400
+
+
+async def test_conditional_and_waiting_polls(control: ControlRig, autojump_clock: MockClock) -> None:
+    proxy = Client(control, identity_of(control))
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    first = await proxy.ask("GET", "/v1/config", meshd_node="n1", prefer="wait=30")
+    assert first.status == 200
+    etag = first.headers.get(b"etag").decode()
+    began = trio.current_time()
+    known = f'"{"0" * 64}", W/{etag}'
+    assert (await proxy.ask("GET", "/v1/config", meshd_node="n1", if_none_match=known)).status == 304
+    assert trio.current_time() == began
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1", if_none_match=etag, prefer="respond-async, wait=12")
+    assert (answer.status, trio.current_time() - began) == (304, 12)
+    # Longer than a control plane is willing to hold.
+    began = trio.current_time()
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1", if_none_match=etag, prefer="wait=999999")
+    assert (answer.status, trio.current_time() - began) == (304, 60)
+
+
+async def test_before_the_store_is_read_a_poll_is_held_a_little(
+    tmp_path: Path, nursery: trio.Nursery, control: ControlRig, autojump_clock: MockClock
+) -> None:
+    await control.stop()
+    await control.start(nursery)
+    proxy = Client(control, identity_of(control))
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1")
+    assert (answer.status, answer.code) == (503, "not_ready")
+    assert answer.json["retry_after"] == 1
+
+    async def soon() -> None:
+        await trio.sleep(2)
+        control.publish(reviews=snapshot("one"))
+
+    nursery.start_soon(soon)
+    began = trio.current_time()
+    assert (await proxy.ask("GET", "/v1/config", meshd_node="n1")).status == 200
+    assert trio.current_time() - began == 2
+
+
+async def test_what_cannot_be_compiled_for_a_node(control: ControlRig) -> None:
+    proxy = Client(control, identity_of(control, "unknown"))
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1")
+    assert (answer.status, answer.code) == (503, "no_configuration")
+    assert "nothing for unknown" in answer.json["message"]
+
+
+async def test_draining_answers_waiting_polls(control: ControlRig, autojump_clock: MockClock) -> None:
+    proxy = Client(control, identity_of(control))
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    first = await proxy.ask("GET", "/v1/config", meshd_node="n1")
+    etag = first.headers.get(b"etag").decode()
+    async with trio.open_nursery() as waiting:
+
+        async def stop() -> None:
+            await trio.sleep(5)
+            control.api.drain()
+
+        waiting.start_soon(stop)
+        began = trio.current_time()
+        answer = await proxy.ask("GET", "/v1/config", meshd_node="n1", if_none_match=etag, prefer="wait=30")
+    assert (answer.status, trio.current_time() - began) == (304, 5)
+
+
+async def test_polls_of_one_node_are_bounded(control: ControlRig, autojump_clock: MockClock) -> None:
+    identity = identity_of(control)
+    proxy = Client(control, identity)
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    etag = (await proxy.ask("GET", "/v1/config", meshd_node="n1")).headers.get(b"etag").decode()
+    statuses: list[int] = []
+
+    async def poll() -> None:
+        answer = await Client(control, identity).ask(
+            "GET", "/v1/config", meshd_node="n1", if_none_match=etag, prefer="wait=5"
+        )
+        statuses.append(answer.status)
+
+    async with trio.open_nursery() as polls:
+        for _ in range(6):
+            polls.start_soon(poll)
+    assert sorted(statuses) == [304] * 4 + [429] * 2
+    assert control.api.polling.waiting == 0
+
+
+@pytest.mark.parametrize(
+    "status", [b"x", b"[]", b'{"applied": "v1"}', b'{"node": "a"}', b'{"reason": "' + b"x" * 600 + b'"}']
+)
+async def test_a_status_is_read_strictly(control: ControlRig, status: bytes) -> None:
+    proxy = Client(control, identity_of(control))
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1", meshd_status=status.decode())
+    assert (answer.status, answer.code) == (400, "bad_request")
+
+
+async def test_too_large_a_body(control: ControlRig) -> None:
+    proxy = Client(control, identity_of(control))
+    for length in (70_000, 10**15, None):
+        client, _ = await proxy.channel._connected()
+        stream = client.open()
+        headers = Headers.of([(b"meshd-node", b"n1")])
+        head = RequestHead(b"PUT", b"/v1/registration", b"control", headers, length=length)
+        await stream.send_head(head, b"x" * (20 if length else 66_000), end=False)
+        assert (await stream.receive_head()).status == 413
+        assert b'"too_large"' in await stream.body.receive()
+        stream.finish()
+    assert (await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")).status == 200
+
+
+async def test_unknown_places(control: ControlRig) -> None:
+    stranger = Client(control)
+    for method, path, status in (
+        ("GET", "/", 404),
+        ("GET", "/v2/config", 404),
+        ("GET", "/v1/parts/", 405),
+        ("DELETE", "/v1/bundle", 405),
+        ("GET", "/v1/certificates", 405),
+        ("GET", "/v1/%2e%2e/config", 404),
+    ):
+        assert (await stranger.ask(method, path)).status == status, path
+
+
+async def test_rates_by_caller(
+    tmp_path: Path, nursery: trio.Nursery, control: ControlRig, autojump_clock: MockClock
+) -> None:
+    await control.stop()
+    control.options["limits"] = ApiLimits(per_caller=Rate(1.0, 3.0))
+    await control.start(nursery)
+    stranger, proxy = Client(control), Client(control, identity_of(control))
+    statuses = [(await stranger.ask("GET", "/v1/bundle")).status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    assert (await proxy.ask("GET", "/v1/bundle")).status == 200, "one caller's storm is not another's"
+    await trio.sleep(1)
+    assert (await stranger.ask("GET", "/v1/bundle")).status == 200
+
+
+async def test_guessing_tokens_is_slow(control: ControlRig, autojump_clock: MockClock) -> None:
+    stranger = Client(control)
+    tries = [
+        (
+            await stranger.ask(
+                "POST", "/v1/certificates", request(), authorization=f"Bearer meshd1.{'0' * 16}.{'A' * 43}"
+            )
+        ).status
+        for _ in range(25)
+    ]
+    assert tries == [403] * 20 + [429] * 5
+
+
+async def test_nodes_are_for_administrators(control: ControlRig, nursery: trio.Nursery) -> None:
+    proxy = Client(control, identity_of(control))
+    await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    assert (await proxy.ask("GET", "/v1/nodes")).code == "not_admin"
+    assert (await Client(control).ask("GET", "/v1/nodes")).code == "not_admin"
+    assert (await Client(control).ask("GET", "/v1/nodes", authorization="Bearer local.x")).code == "not_admin"
+    answer = await Client(control).ask("GET", "/v1/nodes", authorization=f"Bearer {LOCAL_SECRET}")
+    (row,) = answer.json["nodes"]
+    assert row["name"] == "n1"
+    assert row["status"] == "NEVER"
+    assert row["published"]
+    await control.stop()
+    control.options["admins"] = frozenset({"spiffe://cluster.local/ns/ops/sa/admin"})
+    await control.start(nursery)
+    admin = Client(control, identity_of(control, "admin", namespace="ops"))
+    assert (await admin.ask("GET", "/v1/nodes")).status == 200
+
+
+async def test_a_connection_does_not_outlive_its_certificate(control: ControlRig, autojump_clock: MockClock) -> None:
+    proxy = Client(control, identity_of(control, ttl=60.0))
+    assert (await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")).status == 200
+    connection = proxy.channel._client
+    assert connection is not None
+    proxy.channel._contexts.identity = lambda: proxy.channel._made_with  # type: ignore[method-assign, assignment, return-value]
+    await trio.sleep(61)
+    answer = await proxy.ask("GET", "/v1/config", meshd_node="n1")
+    assert proxy.channel._client is connection
+    assert (answer.status, answer.code) == (401, "certificate_expired")
+
+
+async def test_a_certificate_of_another_ca(control: ControlRig, tmp_path: Path) -> None:
+    other = open_authority(tmp_path / "other", "cluster.local", control.clock)
+    identity = other.make_identity(Subject("spiffe://cluster.local/ns/default/sa/reviews"))
+    foreign = Client(control, attrs.evolve(identity, bundle_pem=control.authority.bundle.pem))
+    with pytest.raises(IdentityError, match="does not accept our certificate"):
+        await foreign.ask("GET", "/v1/config", meshd_node="n1")
+    assert control.counted == []
+
+
+async def test_a_certificate_of_another_trust_domain(control: ControlRig) -> None:
+    identity = control.authority.make_identity(Subject("spiffe://other.example/ns/default/sa/reviews"))
+    foreign = Client(control, identity)
+    with pytest.raises(IdentityError):
+        await foreign.ask("GET", "/v1/config", meshd_node="n1")
+    assert control.counted == []
+
+
+async def ask_operators(
+    control: ControlRig, path: str, host: bytes = b"localhost:15014", method: bytes = b"GET"
+) -> tuple[int, bytes]:
+    client = H1ClientConnection(await control.network.connect(OPERATORS))
+    stream = client.open()
+    await stream.send_head(RequestHead(method, path.encode(), host), end=True)
+    head = await stream.receive_head()
+    body = b""
+    while piece := await stream.body.receive():
+        body += piece
+    client.close()
+    return head.status, body
+
+
+async def test_the_operators_port(control: ControlRig) -> None:
+    assert await ask_operators(control, "/ready") == (200, b"ready\n")
+    assert await ask_operators(control, "/metrics") == (200, b"meshd_up 1\n")
+    status, body = await ask_operators(control, "/debug/statistics")
+    assert status == 200
+    assert json.loads(body)["publisher"]["generation"] == 1
+    assert (await ask_operators(control, "/debug/nodes"))[1] == b'{"nodes":[]}'
+    assert (await ask_operators(control, "/debug/secrets"))[0] == 404
+    assert (await ask_operators(control, "/ready", method=b"POST"))[0] == 405
+
+
+async def test_the_operators_port_is_not_lent_to_a_browser(control: ControlRig) -> None:
+    """A page whose name points at 127.0.0.1 asks by its own name."""
+    assert (await ask_operators(control, "/debug/nodes", b"evil.example:15014"))[0] == 421
+    assert (await ask_operators(control, "/debug/nodes", b"127.0.0.1:15014"))[0] == 200
+    assert (await ask_operators(control, "/debug/nodes", b"[::1]:15014"))[0] == 200
