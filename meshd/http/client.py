@@ -211,6 +211,8 @@ class HttpClient:
 
     async def _connect(self, origin: Origin) -> Connection:
         scheme, host, port = origin
+        if scheme == "https" and self._tls is None:
+            raise ConfigError(f"https://{host}:{port}: this client was given no way to speak TLS")
         failure: MeshdError = ConnectionLost(f"{host}: no address")
         for literal in await self._resolver.resolve(host):
             try:
@@ -218,11 +220,8 @@ class HttpClient:
             except ConnectionLost as error:
                 failure = error
                 continue
-            if scheme == "http":
+            if self._tls is None or scheme == "http":
                 return connection
-            if self._tls is None:
-                connection.close()
-                raise ConfigError(f"https://{host}:{port}: this client was given no way to speak TLS")
             tls = self._tls(host)
             return await wrap_client(
                 connection, tls.context, server_hostname=tls.server_name or host, verify=tls.verify

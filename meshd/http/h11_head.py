@@ -1,17 +1,21 @@
 """Heads read by h11, once the guard has let them pass: the authority on HTTP/1. Pure.
 
 The strict grammar reads ordinary heads in one pass; everything else comes here.
-What both accept must mean the same: a property test holds them together.
+What both accept must mean the same: a property test holds them together. h11
+is imported when the first such head comes: most processes never see one.
 """
 
 from __future__ import annotations
 
-import h11
+from typing import TYPE_CHECKING
 
 from meshd.errors import ProtocolError
 from meshd.http.framing import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE
 from meshd.http.guard import HOP_BY_HOP, connection_options, refuse_request, refuse_response, split_target
 from meshd.http.head import Headers, RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    import h11
 
 _NEVER_KEPT = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
@@ -31,6 +35,8 @@ def read_request(raw: bytes, *, secure: bool = False, accept_http_10: bool = Fal
     Raises:
         ProtocolError: with the status to answer.
     """
+    import h11  # noqa: PLC0415 - see above
+
     refuse_request(raw, accept_http_10=accept_http_10)
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(raw) + 1)
     event = _next_event(connection, raw, 400)
@@ -72,6 +78,8 @@ def read_response(raw: bytes, request: RequestHead) -> tuple[ResponseHead, int, 
     Raises:
         ProtocolError: with status 502.
     """
+    import h11  # noqa: PLC0415 - see above
+
     refuse_response(raw)
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(raw) + 1)
     asked = [(b"host", b"h")]
@@ -114,10 +122,12 @@ def frame_response(status: int, method: bytes, *, declared: int | None, chunked:
 
 
 def _next_event(connection: h11.Connection, raw: bytes, status: int) -> object:
+    from h11 import RemoteProtocolError  # noqa: PLC0415 - see above
+
     try:
         connection.receive_data(raw)
         return connection.next_event()
-    except h11.RemoteProtocolError as error:
+    except RemoteProtocolError as error:
         status = error.error_status_hint if status == 400 else status
         raise ProtocolError("a malformed head", status=status, detail="http1.codec_error") from error
 
@@ -141,11 +151,12 @@ def _upgrade(fields: dict[bytes, list[bytes]], options: set[bytes]) -> bytes:
 
 def _kept(items: list[tuple[bytes, bytes]], options: set[bytes]) -> Headers:
     """The headers that are not about framing or this connection; ``te`` only as ``trailers``."""
-    kept = [
-        b"%b: %b\r\n" % item for item in items if (name := item[0].lower()) not in _NEVER_KEPT and name not in options
-    ]
+    kept: list[bytes] = []
     for name, value in items:
-        if name.lower() == b"te" and b"trailers" in [part.strip() for part in value.lower().split(b",")]:
-            kept.append(b"te: trailers\r\n")
-            break
+        lower = name.lower()
+        if lower == b"te":
+            if b"trailers" in [part.strip() for part in value.lower().split(b",")]:
+                kept.append(b"te: trailers\r\n")
+        elif lower not in _NEVER_KEPT and lower not in options:
+            kept.append(b"%b: %b\r\n" % (name, value))
     return Headers(b"".join(kept))

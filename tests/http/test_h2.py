@@ -21,7 +21,7 @@ GET = RequestHead(b"GET", b"/x", b"h")
 
 
 @pytest.fixture
-def connect(timers: Timers, nursery: trio.Nursery):  # type: ignore[no-untyped-def]
+def connect(timers: Timers, nursery: trio.Nursery):
     async def begin(
         *, chunk: int = 64 * KIB, limits: HttpLimits | None = None, lenient: bool = False, **settings: int
     ) -> tuple[H2ClientConnection, Peer]:
@@ -201,7 +201,7 @@ async def test_an_early_answer_then_a_reset_stays_good(connect) -> None:
         ([(b"transfer-encoding", b"chunked")], b"", True),
     ],
 )
-async def test_bad_responses(connect, fields, data: bytes, end: bool) -> None:  # type: ignore[no-untyped-def]
+async def test_bad_responses(connect, fields, data: bytes, end: bool) -> None:
     client, peer = await connect(lenient=True)
     stream = client.open()
     await stream.send_head(GET, end=True)

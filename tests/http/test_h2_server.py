@@ -17,8 +17,8 @@ from tests.http.h2_peers import POST, REQUEST, Peer
 
 
 @pytest.fixture
-def connect(serve: Serve, nursery: trio.Nursery):  # type: ignore[no-untyped-def]
-    async def begin(handler, *, lenient=False, reading=True, chunk=64 * KIB, **options) -> tuple[Peer, Served]:  # type: ignore[no-untyped-def]
+def connect(serve: Serve, nursery: trio.Nursery):
+    async def begin(handler, *, lenient=False, reading=True, chunk=64 * KIB, **options) -> tuple[Peer, Served]:
         settings = options.pop("settings", {})
         served = serve(handler, protocol="h2", **options)
         served.wire.chunk = chunk
@@ -207,7 +207,7 @@ async def test_100_when_the_body_is_wanted(connect) -> None:
         ([(b":method", b"get"), *REQUEST[1:]], b"400"),
     ],
 )
-async def test_malformed_requests_are_answered_and_others_live(connect, fields, status: bytes) -> None:  # type: ignore[no-untyped-def]
+async def test_malformed_requests_are_answered_and_others_live(connect, fields, status: bytes) -> None:
     seen: list[ProtocolError] = []
 
     def reply(connection: object, error: ProtocolError) -> tuple[ResponseHead, bytes]:
@@ -239,7 +239,7 @@ async def test_malformed_requests_are_answered_and_others_live(connect, fields, 
         [(b"a", b"b"), *REQUEST],
     ],
 )
-async def test_what_the_library_refuses_ends_the_connection(connect, fields) -> None:  # type: ignore[no-untyped-def]
+async def test_what_the_library_refuses_ends_the_connection(connect, fields) -> None:
     handled: list[ServerStream] = []
 
     async def handler(stream: ServerStream) -> None:
@@ -317,7 +317,12 @@ async def test_losing_the_connection_ends_all_streams(connect) -> None:
 
     async def handler(stream: ServerStream) -> None:
         gone = trio.Event()
-        stream.on_abort = lambda error: (heard.append(error), gone.set())[1]
+
+        def on_abort(error: Exception) -> None:
+            heard.append(error)
+            gone.set()
+
+        stream.on_abort = on_abort
         await gone.wait()
         stream.abort(ConnectionLost("gave up"))
 
