@@ -48,7 +48,7 @@ coverage: $(VENV)/.dev ## branch coverage of the fast tests
 
 bench: $(VENV)/.dev ## meshd beside Envoy, nginx and aiohttp: see benchmarks/README.md
 	@tools/venv.sh dev bench
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 binary: $(VENV)/.dev ## dist/meshd, one file that needs only Python
 	@mkdir -p dist

@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Mapping
 
 from meshd.api.kubernetes import Secret
-from meshd.control.compiler.secrets import KUBERNETES, version
+from meshd.control.compiler.secrets import CA_SUFFIX, KUBERNETES, version
 from meshd.control.scope import Scope
 from meshd.snapshot.protocol import SecretResponse
 
@@ -26,7 +26,11 @@ def find_secret(secrets: Mapping[tuple[str, str], Secret], scope: Scope, name: s
     """
     if not name.startswith(KUBERNETES):
         return None
-    secret = secrets.get((scope.namespace, name.removeprefix(KUBERNETES)))
+    plain = name.removeprefix(KUBERNETES)
+    secret = secrets.get((scope.namespace, plain))
+    if secret is None and plain.endswith(CA_SUFFIX):
+        # The roots may stand in the Secret of the certificate itself.
+        secret = secrets.get((scope.namespace, plain.removesuffix(CA_SUFFIX)))
     if secret is None:
         return None
     return SecretResponse(

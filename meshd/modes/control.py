@@ -29,10 +29,11 @@ from meshd.control.nodes import Nodes
 from meshd.control.publisher import Publisher
 from meshd.control.registrations import declared_hosts
 from meshd.control.scope import Scope
+from meshd.control.secrets import find_secret
 from meshd.control.server import ControlApi, OperatorApi, Parts
 from meshd.control.serving import ApiListener, secure_with
 from meshd.control.sources.files import FileSource
-from meshd.control.sources.source import SourceSet
+from meshd.control.sources.source import Source, SourceSet
 from meshd.control.sources.watching import make_watcher
 from meshd.control.store.directory import DirectoryStore
 from meshd.control.tokens import TokenStore
@@ -41,8 +42,7 @@ from meshd.modes import process
 from meshd.modes.bell import Bell
 from meshd.modes.findings import FindingLog
 from meshd.modes.paths import state_home
-from meshd.modes.process import World, listen
-from meshd.modes.secrets import look_up
+from meshd.modes.process import Work, World, listen
 from meshd.modes.settings import ControlSettings
 from meshd.net.address import Address
 from meshd.net.connection import Listener
@@ -97,7 +97,7 @@ def open_office(settings: ControlSettings, state: Path, world: World) -> Office:
         publisher=publisher,
         wall_clock=world.wall_clock,
         epoch=tokens_of_chance.token_hex(8),
-        secrets=lambda scope, name: look_up(publisher.mesh, scope, name),
+        secrets=lambda scope, name: find_secret(publisher.mesh.secrets, scope, name) if publisher.mesh else None,
         count=lambda endpoint, status: answers.labels(endpoint, str(status)).inc(),
     )
     return Office(authority, identity, audit, nodes, publisher, ControlApi(parts), parts, secret, registry)
@@ -115,9 +115,13 @@ def _publisher() -> Publisher[Any, Scope]:
 
 @attrs.define(eq=False)
 class ControlPlane:
-    """A ``Program``: the control plane of one store."""
+    """A ``Program``: the control plane of one store.
+
+    Without a ``source`` it watches the directory of its settings.
+    """
 
     settings: ControlSettings
+    source: Source | None = None
     # The whole mutable state: what is made when it starts, and what is to be analysed next.
     _office: Office | None = attrs.field(default=None, init=False)
     _https: ApiListener | None = attrs.field(default=None, init=False)
@@ -128,7 +132,6 @@ class ControlPlane:
     async def run(self, world: World) -> None:
         """Serve until cancelled."""
         settings = self.settings
-        _check_store(settings.store)
         state = settings.state or state_home(os.environ) / "control"
         office = self._office = open_office(settings, state, world)
         listener = listen(world.network, settings.listen, "listen")
@@ -147,20 +150,19 @@ class ControlPlane:
 
     async def _serve(self, world: World, office: Office, listener: Listener, console: Listener | None) -> None:
         settings = self.settings
-        ingest = Ingest(self._on_documents, expected=(FILES, REGISTRATIONS))
-        store = DirectoryStore([settings.store], Loader(), wall_clock=world.wall_clock, name=FILES)
-        self._bell = Bell(make_watcher([str(settings.store)]))
+        ingest = self._ingest = Ingest(self._on_documents, expected=(source.name, REGISTRATIONS))
+        source = self.source or self._watched(world)
         secure = secure_with(TlsContexts(office.identity, wall_clock=world.wall_clock), settings.trust_domain)
         self._https = ApiListener(office.api.handle, world.timers, secure=secure)
         # Each loop survives what it expects; whatever else fails in one of them is a bug and ends the process.
         async with trio.open_nursery() as control_nursery:
             control_nursery.start_soon(office.identity.run)
-            control_nursery.start_soon(FileSource(store, self._bell).run, ingest.accept)
+            control_nursery.start_soon(source.run, ingest.accept)
             control_nursery.start_soon(
                 office.nodes.run, lambda documents: ingest.accept(SourceSet.of(REGISTRATIONS, documents))
             )
             control_nursery.start_soon(ingest.run)
-            control_nursery.start_soon(self._analyse)
+            control_nursery.start_soon(self._analyse, world.work)
             control_nursery.start_soon(self._https.serve, listener)
             if console is not None:
                 operators = OperatorApi(office.parts, office.api, ready=self._not_ready, metrics=office.registry.render)
@@ -175,6 +177,13 @@ class ControlPlane:
                 },
             )
 
+    def _watched(self, world: World) -> FileSource:
+        """The store of the settings, as a source."""
+        _check_store(self.settings.store)
+        store = DirectoryStore([self.settings.store], Loader(), wall_clock=world.wall_clock, name=FILES)
+        self._bell = Bell(make_watcher([str(self.settings.store)]))
+        return FileSource(store, self._bell)
+
     def _on_documents(self, documents: tuple[Document, ...], findings: tuple[Finding, ...]) -> None:
         """Publish; what there is to say about it comes after."""
         assert self._office is not None
@@ -183,14 +192,14 @@ class ControlPlane:
         self._found = (documents, findings)
         self._fresh.set()
 
-    async def _analyse(self) -> None:
-        """Look at documents across each other, in a thread: publishing does not wait for it."""
+    async def _analyse(self, work: Work) -> None:
+        """Look at documents across each other, beside the loop: publishing does not wait for it."""
         log = FindingLog()
         while True:
             await self._fresh.wait()
             self._fresh = trio.Event()
             documents, findings = self._found
-            log.tell((*findings, *await trio.to_thread.run_sync(analyze, documents)))
+            log.tell((*findings, *await work(partial(analyze, documents))))
 
     def _not_ready(self) -> str:
         office = self._office

@@ -22,7 +22,6 @@ from meshd.modes.feeds import Apply
 from meshd.modes.process import World
 from meshd.modes.settings import ControlAccess
 from meshd.net.address import Address
-from meshd.net.connection import Resolver
 from meshd.proxy.tls import Secret
 from meshd.snapshot.protocol import Registration
 
@@ -82,10 +81,8 @@ class Place:
     registration: Registration
 
 
-def make(access: ControlAccess, place: Place, world: World, resolver: Resolver, apply: Apply) -> ControlFeed:
+def make(access: ControlAccess, place: Place, world: World, apply: Apply) -> ControlFeed:
     """A feed of a control plane.
-
-    Keys are made in a child process, which keeps their library out of this one.
 
     Raises:
         ConfigError: the state directory cannot be used.
@@ -101,14 +98,15 @@ def make(access: ControlAccess, place: Place, world: World, resolver: Resolver, 
         ca_hash=access.ca_hash,
         state_dir=place.state,
     )
-    outside = AgentWorld(world.network, resolver, world.rng, ChildKeyMaker(), world.wall_clock)
+    key_maker = world.key_maker or ChildKeyMaker()
+    outside = AgentWorld(world.network, world.resolver, world.rng, key_maker, world.wall_clock)
     return ControlFeed(Agent(config, outside, apply))
 
 
-def node_name(service: str, version: str, port: int) -> str:
+def node_name(hostname: str, service: str, version: str, port: int) -> str:
     """A name that tells the proxies of one identity apart, the same after a restart."""
     parts = [part for part in (service, version) if part]
-    host = "".join(each if each.isalnum() or each in "-." else "-" for each in socket.gethostname()).strip("-.")
+    host = "".join(each if each.isalnum() or each in "-." else "-" for each in hostname).strip("-.")
     return f"{'-'.join(parts) or 'sidecar'}.{host or 'localhost'}.{port}"
 
 

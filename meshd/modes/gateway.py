@@ -16,7 +16,7 @@ from meshd.modes.process import World, listen
 from meshd.modes.proxying import Proxy
 from meshd.modes.settings import ControlAccess, GatewaySettings, Listening
 from meshd.net.address import Address
-from meshd.net.connection import Listener, Network, Resolver
+from meshd.net.connection import Listener, Network
 from meshd.proxy.bindings import Binding, Bindings
 from meshd.snapshot.snapshot import Snapshot
 
@@ -41,14 +41,14 @@ class GatewayRole:
             reserved[listener.address] = listener
         return Bindings(ports=tuple(ports)), reserved
 
-    def make_feed(self, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+    def make_feed(self, world: World, proxy: Proxy) -> Feed:
         """See ``Role``: files, or a control plane."""
         if self.settings.config:
             return self._static_feed(world, proxy)
         access = feeds.find_control(self.settings.control, os.environ)
         if access is None:
             raise StartError("a gateway needs --config FILE_OR_DIR, --control URL, or a control plane on this machine")
-        return self._control_feed(access, world, resolver, proxy)
+        return self._control_feed(access, world, proxy)
 
     def _static_feed(self, world: World, proxy: Proxy) -> Feed:
         from meshd.control.scope import Scope
@@ -66,7 +66,7 @@ class GatewayRole:
         paths = tuple(str(path) for path in self.settings.config)
         return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
 
-    def _control_feed(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+    def _control_feed(self, access: ControlAccess, world: World, proxy: Proxy) -> Feed:
         from meshd.modes import control_feed
         from meshd.snapshot.protocol import Registration
 
@@ -74,10 +74,10 @@ class GatewayRole:
         registration = Registration(kind="gateway", service=workload.service, labels=workload.labels)
         admin = self.settings.admin.address
         first = self.settings.ports[0].address.port if self.settings.ports else admin.port if admin else 0
-        node = control_feed.node_name(workload.service, "", first)
+        node = control_feed.node_name(world.hostname, workload.service, "", first)
         state = self.settings.state or state_home(os.environ) / "gateway" / f"{workload.namespace}.{node}"
         place = control_feed.Place(workload.namespace, self._account(), node, state, registration)
-        return control_feed.make(access, place, world, resolver, proxy.apply)
+        return control_feed.make(access, place, world, proxy.apply)
 
     def _account(self) -> str:
         return self.settings.workload.service_account or self.settings.workload.service

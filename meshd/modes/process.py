@@ -14,10 +14,11 @@ import logging
 import os
 import random
 import signal
+import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 import trio
@@ -26,11 +27,18 @@ from meshd.errors import MeshdError, StartError
 from meshd.modes import logs
 from meshd.modes.settings import Listening, Logging
 from meshd.net.address import Address
-from meshd.net.connection import Listener, Network
+from meshd.net.connection import Listener, Network, Resolver
+from meshd.net.resolver import SystemResolver
 from meshd.net.sockets import open_socket_network
 from meshd.net.timers import Timers
 
+if TYPE_CHECKING:
+    # Only a proxy with a control plane needs one.
+    from meshd.certs.request import KeyMaker
+
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 GC_THRESHOLD = 20_000
 """Young objects before a collection. Nearly all garbage of a request is freed by its count;
@@ -39,14 +47,32 @@ PORTS_TRIED = 200
 """How far to look for a free port when a default one is taken."""
 
 
+class Work(Protocol):
+    """How to do what takes long without holding up the loop."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+async def in_thread(function: Callable[[], T], /) -> T:
+    """Do it in a thread."""
+    return await trio.to_thread.run_sync(function)
+
+
 @attrs.frozen
 class World:
-    """What a program is given instead of taking it: network, time, chance."""
+    """What a program is given instead of taking it: network, names, time, chance, keys, threads.
+
+    ``key_maker`` None: keys are made in a child process, which keeps their library out of this one.
+    """
 
     network: Network
     timers: Timers
     rng: random.Random
     wall_clock: Callable[[], float]
+    resolver: Resolver = attrs.field(factory=SystemResolver)
+    key_maker: KeyMaker | None = None
+    hostname: str = attrs.field(factory=socket.gethostname)
+    work: Work = in_thread
 
 
 class Program(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -14,12 +14,13 @@ import trio
 from meshd.certs.contexts import TlsContexts
 from meshd.errors import ConfigError, StartError
 from meshd.modes.feeds import Feed
+from meshd.modes.file_secrets import WithFiles
 from meshd.modes.process import World, listen
 from meshd.modes.settings import Listening, ProxySettings
 from meshd.net.address import Address
 from meshd.net.connection import Connection, Listener, Network
-from meshd.net.resolver import SystemResolver
 from meshd.net.timers import Timers
+from meshd.policy.exchange import Exchange
 from meshd.proxy.admin import Admin, health_server, metrics_server
 from meshd.proxy.bindings import Bindings
 from meshd.proxy.engine import Engine
@@ -51,7 +52,7 @@ class Role(Protocol):
         """
         ...
 
-    def make_feed(self, world: World, resolver: SystemResolver, proxy: Proxy) -> Feed:
+    def make_feed(self, world: World, proxy: Proxy) -> Feed:
         """Where snapshots come from.
 
         Raises:
@@ -90,6 +91,8 @@ class Proxy:
 
     settings: ProxySettings
     role: Role
+    observe: Callable[[Exchange, float], None] | None = None
+    """See ``ProxyWorld``."""
     # The whole mutable state: what is made when it starts, and what it is asked to do.
     _engine: Engine | None = attrs.field(default=None, init=False)
     _feed: Feed | None = attrs.field(default=None, init=False)
@@ -98,10 +101,9 @@ class Proxy:
 
     async def run(self, world: World) -> None:
         """Start, serve until cancelled (or told to quit by the admin interface)."""
-        resolver = SystemResolver()
         bindings, reserved = self.role.reserve(world.network)
-        feed = self._feed = self.role.make_feed(world, resolver, self)
-        engine = self._engine = self._make_engine(world, resolver, bindings, dict(reserved), feed)
+        feed = self._feed = self.role.make_feed(world, self)
+        engine = self._engine = self._make_engine(world, bindings, dict(reserved), feed)
         small = self._small_servers(world, engine, feed)
         try:
             feed.begin()
@@ -153,22 +155,28 @@ class Proxy:
             self._log_writer.reopen()
 
     def _make_engine(
-        self, world: World, resolver: SystemResolver, bindings: Bindings, reserved: dict[Address, Listener], feed: Feed
+        self, world: World, bindings: Bindings, reserved: dict[Address, Listener], feed: Feed
     ) -> Engine:
         contexts = TlsContexts(feed.identity, wall_clock=world.wall_clock)
         self._log_writer = self._open_access_log()
         return Engine(
             ProxyWorld(
                 network=ReservedNetwork(world.network, reserved),
-                resolver=resolver,
+                resolver=world.resolver,
                 timers=world.timers,
                 rng=world.rng,
-                tls=MeshTls(contexts, feed.identity, feed.secrets, lambda path: Path(path).read_text(encoding="utf-8")),
+                tls=MeshTls(
+                    contexts,
+                    feed.identity,
+                    WithFiles(feed.secrets),
+                    lambda path: Path(path).read_text(encoding="utf-8"),
+                ),
                 wall_clock=world.wall_clock,
                 registry=Registry(),
                 bindings=bindings,
                 limits=ProxyLimits(drain_timeout=self.settings.drain_timeout),
                 log_writer=self._log_writer,
+                observe=self.observe,
             )
         )
 

@@ -18,7 +18,7 @@ from meshd.modes.process import World, listen
 from meshd.modes.proxying import Proxy
 from meshd.modes.settings import ControlAccess, Listening, SidecarSettings
 from meshd.net.address import Address
-from meshd.net.connection import Listener, Network, Resolver
+from meshd.net.connection import Listener, Network
 from meshd.proxy.bindings import Binding, Bindings
 from meshd.snapshot.cluster import Peer
 from meshd.snapshot.snapshot import Snapshot
@@ -58,7 +58,7 @@ class SidecarRole:
         self._inbound = found[INBOUND].address if INBOUND in found else None
         return Bindings(names=tuple(names)), reserved
 
-    def make_feed(self, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+    def make_feed(self, world: World, proxy: Proxy) -> Feed:
         """See ``Role``: files, a control plane, or everything through."""
         settings = self.settings
         if settings.config:
@@ -69,7 +69,7 @@ class SidecarRole:
                 raise StartError("no control plane on this machine: name one with --control URL, or give --upstream")
             logger.info("no control plane and no configuration: a plain proxy, without mutual TLS or policy")
             return feeds.PlainFeed(plain_snapshot(settings.upstream, self._peer()), proxy.apply)
-        return self._control_feed(access, world, resolver, proxy)
+        return self._control_feed(access, world, proxy)
 
     def _static_feed(self, world: World, proxy: Proxy) -> Feed:
         # Reading and compiling documents needs libraries that no other sidecar pays for.
@@ -90,7 +90,7 @@ class SidecarRole:
         paths = tuple(str(path) for path in self.settings.config)
         return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
 
-    def _control_feed(self, access: ControlAccess, world: World, resolver: Resolver, proxy: Proxy) -> Feed:
+    def _control_feed(self, access: ControlAccess, world: World, proxy: Proxy) -> Feed:
         # An agent is loaded by those who have a control plane.
         from meshd.modes import control_feed
         from meshd.snapshot.protocol import Registration
@@ -108,10 +108,10 @@ class SidecarRole:
             app_host=upstream.host if upstream else "127.0.0.1",
         )
         port = inbound.port if inbound else self._outbound.port if self._outbound else 0
-        node = control_feed.node_name(workload.service, dict(workload.labels).get("version", ""), port)
+        node = control_feed.node_name(world.hostname, workload.service, dict(workload.labels).get("version", ""), port)
         state = self.settings.state or state_home(os.environ) / "sidecar" / f"{workload.namespace}.{node}"
         place = control_feed.Place(workload.namespace, self._account(), node, state, registration)
-        return control_feed.make(access, place, world, resolver, proxy.apply)
+        return control_feed.make(access, place, world, proxy.apply)
 
     def _reached(self, inbound: Address) -> Address | None:
         """Where others reach this sidecar, when flags say it."""
