@@ -226,7 +226,7 @@ SHAPES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(kind=st.sampled_from(KINDS), value=SHAPES)
 def test_any_shape_is_made_or_refused(converter: Converter, kind: Any, value: Any) -> None:
     result, problems = converter.structure(value, kind.resource, ("spec",))

@@ -210,7 +210,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_any_document_is_made_or_refused(loader: Loader, value: dict[str, Any]) -> None:
     for loaded in loader.load(json.dumps(value), "f.json"):

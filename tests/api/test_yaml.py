@@ -211,7 +211,7 @@ def test_the_same_without_libyaml(text: str, monkeypatch: pytest.MonkeyPatch) ->
     assert parse("a:\n\t- b\n").mistakes
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=" \n\t-:[]{}#&*!|>'\"%@`,?~<.aé1\x00\u2028\ud800", max_size=60))
 def test_any_text_gives_trees_or_mistakes(text: str) -> None:
     parsed = parse(text)
@@ -221,7 +221,7 @@ def test_any_text_gives_trees_or_mistakes(text: str) -> None:
         assert "\n" not in str(each)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_trees_or_mistakes(data: bytes) -> None:
     parse(data)
@@ -236,14 +236,14 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), JSON, min_size=1, max_size=4))
 def test_reads_what_others_write(value: dict[str, Any]) -> None:
     assert only(json.dumps(value)) == value
     assert only(json.dumps(value, indent=2)) == value
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), JSON, min_size=1, max_size=4))
 def test_every_value_has_a_place(value: dict[str, Any]) -> None:
     text = yaml.safe_dump(value, default_flow_style=True)

@@ -14,7 +14,8 @@ from meshd.api.common import Duration, Percent, StringMatch
 from meshd.api.document import Path
 from meshd.api.durations import format_duration
 from meshd.api.problem import Problem, error
-from meshd.errors import ConfigError
+from meshd.errors import ConfigError, ProtocolError
+from meshd.http.guard import check_authority
 from meshd.snapshot.regex import full_match, substitute
 
 LABEL = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
@@ -191,6 +192,16 @@ def uri_path(text: str, path: Path) -> Iterator[Problem]:
     """What a request line can hold: visible ASCII without ``#``."""
     if not _URI_PATH.fullmatch(text):
         yield error(path, f'"{text}" holds a character that must be percent-encoded (as %20 for a space)')
+
+
+def authority(text: str, path: Path) -> Iterator[Problem]:
+    """A host, with or without a port, as a request may carry it; "" is none."""
+    if not text:
+        return
+    try:
+        check_authority(text.encode())
+    except ProtocolError:
+        yield error(path, f'"{text}" is not a host with or without a port')
 
 
 def header_value(value: str, path: Path) -> Iterator[Problem]:

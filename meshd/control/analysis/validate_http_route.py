@@ -59,6 +59,8 @@ GRPC_CODES = (
 )
 """By number."""
 
+_HOST_NAMES = (":authority", "host")
+
 CLAIM_PREFIX = "@request.auth.claims"
 
 LARGEST_BODY = 1024 * KIB
@@ -157,7 +159,7 @@ def _redirect(redirect: HTTPRedirect, route: HTTPRoute, path: Path) -> Iterator[
         yield from checks.port(redirect.port, (*path, "port"))
     for name in ("uri", "prefixRewrite"):
         yield from checks.uri_path(getattr(redirect, name), (*path, name))
-    yield from checks.header_value(redirect.authority, (*path, "authority"))
+    yield from checks.authority(redirect.authority, (*path, "authority"))
     if redirect.prefixRewrite and any(match.uri is None or match.uri.prefix is None for match in route.match):
         yield error((*path, "prefixRewrite"), "prefixRewrite needs matches on a uri's prefix")
     code = redirect.redirectCode
@@ -204,7 +206,7 @@ def _rewrite(rewrite: HTTPRewrite, path: Path) -> Iterator[Problem]:
     if not (rewrite.uri or rewrite.authority or pattern is not None):
         yield error(path, "a rewrite needs uri, uriRegexRewrite or authority", at_value=False)
     yield from checks.uri_path(rewrite.uri, (*path, "uri"))
-    yield from checks.header_value(rewrite.authority, (*path, "authority"))
+    yield from checks.authority(rewrite.authority, (*path, "authority"))
     if pattern is not None:
         here = (*path, "uriRegexRewrite")
         if not pattern.match or not pattern.rewrite:
@@ -284,6 +286,8 @@ def _header(side: str, verb: str, name: str, value: str, path: Path) -> Iterator
     if found:
         return
     edit = ((name, value),)
+    if side == "request" and verb == "set" and name.lower() in _HOST_NAMES and "%" not in value:
+        yield from checks.authority(value, path)
     try:
         check_operations(Edits(set=edit) if verb == "set" else Edits(add=edit), request=side == "request")
     except ConfigError as caught:
@@ -293,7 +297,7 @@ def _header(side: str, verb: str, name: str, value: str, path: Path) -> Iterator
 def _sets_host(headers: Headers | None) -> bool:
     if headers is None or headers.request is None:
         return False
-    return any(name.lower() in (":authority", "host") for name in headers.request.set)
+    return any(name.lower() in _HOST_NAMES for name in headers.request.set)
 
 
 def _headers(headers: Headers | None, path: Path) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ CONDITION_KEYS = (
 _BRACKETED = re.compile(
     r"request\.headers\[[^\[\]]+\]|(?:request\.auth\.claims|experimental\.envoy\.filters\.[^\[]+)(?:\[[^\[\]]+\])+"
 )
+_HEADER_KEY = "request.headers["
 _IP_KEYS = ("source.ip", "remote.ip", "destination.ip")
 _RELIES_ON_JWT = ("requestPrincipals", "notRequestPrincipals")
 _TEMPLATE = re.compile(r"\{\*\*?\}")
@@ -215,6 +216,8 @@ def _condition(condition: Condition, path: Path) -> Iterator[Problem]:
         known = ", ".join((*CONDITION_KEYS, "request.headers[name]", "request.auth.claims[name]"))
         yield error((*path, "key"), f'"{key}" is not an attribute of a request; known: {known}')
         return
+    if key.startswith(_HEADER_KEY):
+        yield from checks.header_name(key[len(_HEADER_KEY) : -1], (*path, "key"))
     for name in ("values", "notValues"):
         for index, value in enumerate(getattr(condition, name)):
             here = (*path, name, index)

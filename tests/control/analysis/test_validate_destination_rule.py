@@ -38,6 +38,8 @@ def test_good(spec: str) -> None:
         ("subsets: [{name: v1, labels: {version: 'a b'}}]", '"a b" is not a label\'s value'),
         ("subsets: [{name: v1, labels: {'a b': x}}]", '"a b" is not a label\'s name'),
         ("workloadSelector: {matchLabels: {a: '*'}}", "a selector takes no wildcards"),
+        ("exportTo: [., default]", '"default" is here twice'),
+        ("workloadSelector: {matchLabels: {a: b}}, exportTo: ['*']", "it is for its own namespace"),
         ("exportTo: ['*', '.']", '"*" is everybody'),
     ],
 )

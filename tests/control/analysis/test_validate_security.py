@@ -104,6 +104,7 @@ def test_bad_policies(spec: str, message: str) -> None:
         ("when: [{key: source.color, values: [x]}]", '"source.color" is not an attribute of a request'),
         ("when: [{key: 'request.headers[]', values: [x]}]", "is not an attribute of a request"),
         ("when: [{key: 'request.auth.claims[a]', values: [x]}]", "meshd does not validate JWTs yet"),
+        ("when: [{key: 'request.headers[bad name]', values: [x]}]", '"bad name" is not a header name'),
         ("when: [{key: source.ip, values: ['']}]", "the value is empty"),
     ],
 )
