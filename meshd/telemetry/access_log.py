@@ -197,6 +197,8 @@ def _escaped(character: str) -> str:
 
 
 JsonPart = str | Value
+_SURROGATE = "\\ud"
+"""How a surrogate begins in a line: an undecodable byte, or half of an honest pair."""
 
 
 def _compile_json(form: str) -> Renderer:
@@ -208,11 +210,19 @@ def _compile_json(form: str) -> Renderer:
             raise ConfigError(f"the JSON access log format is not JSON: {error}") from error
     if not isinstance(shape, dict):
         raise ConfigError('the JSON access log format must be an object, as {"path": "%REQ(:PATH)%"}')
-    parts = _merged([*_json_parts(shape, 0), "\n"])
+    parts = [*_json_parts(shape, 0), "\n"]
+    template = "".join([part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts])
+    find = _finder(tuple(part for part in parts if not isinstance(part, str)))
 
     def render(exchange: ExchangeRecord, now: float, wall: float) -> bytes:
-        pieces = [part if isinstance(part, str) else _json_scalar(part(exchange, now, wall)) for part in parts]
-        return "".join(pieces).encode()
+        found = [
+            encode_basestring_ascii(value) if value.__class__ is str and value else _json_scalar(value)
+            for value in find(exchange, now, wall)
+        ]
+        line = template % tuple(found)
+        if _SURROGATE in line:
+            line = template % tuple([_json_scalar(value) for value in find(exchange, now, wall)])
+        return line.encode()
 
     return render
 
@@ -249,26 +259,12 @@ def _joined(parts: tuple[str | Value, ...]) -> Value:
     return join
 
 
-def _merged(parts: list[JsonPart]) -> tuple[JsonPart, ...]:
-    """Neighbouring literals as one."""
-    merged: list[JsonPart] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        else:
-            merged.append(part)
-    return tuple(merged)
-
-
 def _json_scalar(value: Scalar) -> str:
-    if value == "":
+    if value is None or value == "":
         return "null"
-    if isinstance(value, str):
-        encoded: str = encode_basestring_ascii(value)
-        if "\\udc" in encoded:
-            # A byte that was no UTF-8: a lone surrogate is no JSON for many readers.
-            encoded = encode_basestring_ascii(
-                value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            )
-        return encoded
-    return "null" if value is None else str(value)
+    if isinstance(value, int):
+        return str(value)
+    # A byte that was no UTF-8 came as a lone surrogate, which is no JSON for many readers.
+    clean = [_escaped(character) if "\ud800" <= character <= "\udfff" else character for character in value]
+    encoded: str = encode_basestring_ascii("".join(clean))
+    return encoded

@@ -39,7 +39,7 @@ MODES: dict[str, dict[str, object]] = {
         "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD",
     },
 }
-HEADER_MATCHES = [
+HEADER_MATCHES: list[tuple[str, HeaderMatch, dict[str, object]]] = [
     ("exact", HeaderMatch("x", exact("a")), {"string_match": {"exact": "a"}}),
     ("joined", HeaderMatch("x", exact("b,c")), {"string_match": {"exact": "b,c"}}),
     ("prefix", HeaderMatch("x", StringMatch(MatchKind.PREFIX, "p")), {"string_match": {"prefix": "p"}}),
@@ -60,7 +60,7 @@ HEADER_MATCHES = [
     ),
     ("present", HeaderMatch("y", StringMatch(MatchKind.PRESENT)), {"present_match": True}),
 ]
-REDIRECTS = [
+REDIRECTS: list[tuple[Redirect, dict[str, object]]] = [
     (Redirect(path="/n"), {"path_redirect": "/n"}),
     (Redirect(path="/n?x=1"), {"path_redirect": "/n?x=1"}),
     (Redirect(host="new"), {"host_redirect": "new"}),

@@ -102,6 +102,16 @@ VALUES = ODD | ORDINARY
 TEXTS = st.text(max_size=5) | st.sampled_from(["", "10.0.0.1:80", "a b"])
 
 
+def test_lone_surrogates_are_never_written() -> None:
+    exchange = finished()
+    exchange.upstream_failure, exchange.cluster = "a\ud800", "\U0001f600"
+    exchange.request.target = b"/\xff"
+    assert '"a\\ud800"' in line(exchange)
+    found = json.loads(line(exchange, AccessLog(encoding="JSON")))
+    assert (found["upstream_transport_failure_reason"], found["upstream_cluster"]) == ("a\\ud800", "\U0001f600")
+    assert found["path"] == "/\\xff"
+
+
 def _made(method, target, host, agent, texts, numbers, where, flags) -> Exchange:  # type: ignore[no-untyped-def]
     headers = Headers.of([(b"user-agent", value) for value in agent])
     connection = ConnectionInfo(Direction.INBOUND, Address(where[0], 1), Address(where[1], 2), 3, server_name=texts[5])
