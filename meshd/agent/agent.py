@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 EXPECTED = (Unreachable, ControlError, IdentityError, ConfigError)
 """What a loop survives."""
-DEFAULT_TTL = 30.0
+ANEW = "joining anew"
 
 
 class Agent:
@@ -68,7 +68,7 @@ class Agent:
             world,
             self._holder,
             save=self._save_identity,
-            unverified=lambda: self._channel(lambda: Trust("")),
+            channel_to=lambda trust: self._channel(lambda: trust),
         )
         self._poller = Poller(config, world, apply, trust_domain=self._trust_domain, keystore=self._keystore)
         self._contexts = TlsContexts(self._holder, wall_clock=world.wall_clock)
@@ -228,6 +228,15 @@ class Agent:
                 self._worked("join")
                 return
 
+    async def _rejoin(self) -> None:
+        """A saved identity that has never worked since the start may be another mesh's: try what we were told."""
+        try:
+            await self._enrolment.rejoin()
+        except EXPECTED as error:
+            self._failed(ANEW, error, 1)
+        else:
+            self._worked(ANEW)
+
     async def _register(self, channel: Channel) -> None:
         failures = 0
         while True:
@@ -237,6 +246,8 @@ class Agent:
             except EXPECTED as error:
                 failures += 1
                 self._failed("registration", error, failures)
+                if isinstance(error, IdentityError) and not self._last_contact and self._config.token:
+                    await self._rejoin()
                 await trio.sleep(self._pause(error, failures))
                 continue
             failures = 0
@@ -308,6 +319,7 @@ class Agent:
             log.info("control plane answers", extra={"control": str(self._config.control)})
         self._connected = True
         self._last_contact = self._world.wall_clock()
+        self._problems.pop(ANEW, None)
         if self._problems.pop(what, None) is not None:
             log.info("%s works again", what)
 

@@ -50,7 +50,7 @@ class Enrolment:
         holder: IdentityHolder,
         *,
         save: Callable[[Identity], None],
-        unverified: Callable[[], Channel],
+        channel_to: Callable[[Trust], Channel],
     ) -> None:
         """Make it; nothing is sent yet.
 
@@ -59,14 +59,13 @@ class Enrolment:
             world: Keys, clock, randomness.
             holder: Where the identity is put.
             save: Keeps an identity that has just been swapped in.
-            unverified: Makes a channel that believes anybody: for one question, whose answer is checked against
-                the pin.
+            channel_to: Makes a channel that shows no certificate and believes whom it is told.
         """
         self._config = config
         self._world = world
         self._holder = holder
         self._save = save
-        self._unverified = unverified
+        self._channel_to = channel_to
         # The whole mutable state: whom to believe until there is an identity; a key whose
         # certificate was asked for and has not come (the same key asks again, since a
         # token is worth one key); and the roots' version as the control plane counts it.
@@ -89,10 +88,14 @@ class Enrolment:
             IdentityError: nothing was given to know the control plane by, or it is not the one that was meant.
             Unreachable, ControlError: as ``Channel.request``.
         """
-        config, expired = self._config, self._holder.current
+        expired = self._holder.current
         if expired is not None:
             # An expired certificate proves nothing, but its roots are as good as before.
             return Trust(expired.bundle_pem, SpiffeId.parse(expired.spiffe_id).trust_domain)
+        return await self._configured_trust(keys)
+
+    async def _configured_trust(self, keys: Keys) -> Trust:
+        config = self._config
         pin = check_pin_format(config.ca_hash) if config.ca_hash else ""
         if config.trust_bundle:
             bundle = TrustBundle.of("", config.trust_bundle)
@@ -105,7 +108,8 @@ class Enrolment:
         return Trust(bundle.pem)
 
     async def _fetch_unverified(self) -> TrustBundle:
-        channel = self._unverified()
+        # Believes anybody, for this one question; its answer is checked against the pin.
+        channel = self._channel_to(Trust(""))
         try:
             reply = await channel.request(self._exchange(b"GET", "/v1/bundle"))
             return _read_bundle(reply.body)
@@ -132,13 +136,27 @@ class Enrolment:
         except IdentityError as error:
             raise StartError(f"cannot join the mesh at {config.control}: {error}", exit_code=EX_CONFIG) from error
 
-    async def _obtain(self, channel: Channel, keys: Keys, *, bearer: str = "") -> Identity:
+    async def rejoin(self) -> None:
+        """Begin anew with what the command line says: the saved identity is of no use to this control plane.
+
+        Raises:
+            Unreachable, ControlError, IdentityError: it does not work either; the present identity stays.
+        """
+        async with self._world.key_maker.session() as keys:
+            channel = self._channel_to(await self._configured_trust(keys))
+            try:
+                await self._obtain(channel, keys, bearer=self._config.token, anew=True)
+            finally:
+                channel.close()
+
+    async def _obtain(self, channel: Channel, keys: Keys, *, bearer: str = "", anew: bool = False) -> Identity:
         """Get a certificate for a new key, check it, save it and swap it in.
 
         Args:
             channel: To the control plane, verified.
             keys: Makes the key and checks the answer.
             bearer: A token, or "" for the present certificate.
+            anew: It need not be for who we are now.
 
         Raises:
             Unreachable: no usable answer.
@@ -163,7 +181,11 @@ class Enrolment:
         except ConfigError as error:
             raise IdentityError(f"the control plane's answer is no certificate: {error}") from error
         identity = await self._checked(keys, made, response)
+        present = self._holder.current
+        if present is not None and self._usable() and not anew and present.spiffe_id != identity.spiffe_id:
+            raise IdentityError(f"the certificate is for {identity.spiffe_id}, this proxy is {present.spiffe_id}")
         self._swap(identity)
+        self.bundle_version = TrustBundle.of(response.trust_domain, response.bundle).version
         log.info(
             "certificate obtained",
             extra={"identity": identity.spiffe_id, "serial": identity.serial, "not_after": identity.not_after},
@@ -174,7 +196,6 @@ class Enrolment:
         bundle = TrustBundle.of(response.trust_domain, response.bundle)
         facts = await keys.accept(made.key_pem, response.chain, bundle.pem)
         self._check_facts(facts, response.trust_domain)
-        self.bundle_version = bundle.version
         return Identity(
             spiffe_id=facts.spiffe_id,
             chain_pem=response.chain,
@@ -186,7 +207,7 @@ class Enrolment:
         )
 
     def _check_facts(self, facts: CertificateFacts, trust_domain: str) -> None:
-        config, present = self._config, self._holder.current
+        config = self._config
         spiffe = SpiffeId.parse(facts.spiffe_id)
         if spiffe.trust_domain != trust_domain:
             raise IdentityError(f"the certificate is of {spiffe.trust_domain}, its mesh is {trust_domain}")
@@ -196,8 +217,6 @@ class Enrolment:
         ):
             if wanted and wanted != found:
                 raise IdentityError(f"the certificate is for {what} {found!r}, this proxy is of {wanted!r}")
-        if present is not None and self._usable() and present.spiffe_id != facts.spiffe_id:
-            raise IdentityError(f"the certificate is for {facts.spiffe_id}, this proxy is {present.spiffe_id}")
         freshness = config.rotation.freshness(facts.not_before, facts.not_after, self._world.wall_clock())
         if freshness in (Freshness.EXPIRED, Freshness.NOT_YET):
             raise IdentityError(

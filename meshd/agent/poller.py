@@ -80,7 +80,8 @@ class Poller:
         self._trust_domain = trust_domain
         self._keystore = keystore
         # The whole mutable state: what is applied, as bytes and decoded; what was refused;
-        # how new the last answer was; and the secrets that the configuration names.
+        # how new the last answer was; the secrets that the configuration names; and which
+        # parts are known to be on disk (None: nobody has looked).
         self.applied = ""
         self.from_disk = False
         self.refused = ""
@@ -90,6 +91,7 @@ class Poller:
         self._memo = wire.DecodeMemo()
         self._generation: tuple[str, int] = ("", 0)
         self._rejected = 0
+        self._on_disk: set[str] | None = None
 
     @property
     def rejected(self) -> int:
@@ -281,14 +283,20 @@ class Poller:
         keystore = self._keystore
         if keystore is None:
             return
-        keystore.save_secrets(self.secrets)
-        for count, (digest, part) in enumerate(self._parts.items()):
-            keystore.save_part(digest, part)
+        parts = self._parts
+        before = self._on_disk or set()
+        for count, digest in enumerate(parts.keys() - before):
+            keystore.save_part(digest, parts[digest])
             if count % 64 == 63:
                 # The first configuration of a large mesh is thousands of files: others get their turn.
                 await trio.lowlevel.checkpoint()
+        keystore.save_secrets(self.secrets)
         keystore.save_manifest(manifest)
-        keystore.prune_parts(self._parts)
+        if self._on_disk is None:
+            keystore.prune_parts(parts)
+        else:
+            keystore.remove_parts(before - parts.keys())
+        self._on_disk = set(parts)
 
     def _node_header(self) -> tuple[bytes, bytes]:
         return (NODE_HEADER, self._config.node.encode("ascii", "replace"))

@@ -134,6 +134,12 @@ class Keystore:
                     with contextlib.suppress(FileNotFoundError):
                         Path(entry.path).unlink()
 
+    def remove_parts(self, digests: Iterable[str]) -> None:
+        """Delete these parts."""
+        with self._noting("parts"):
+            for digest in digests:
+                private_files.remove(self._parts / digest)
+
     def load_secrets(self) -> dict[str, SecretMaterial]:
         """Gateway certificates by name."""
         return self._load("secrets.json", MAX_SECRETS, _read_secrets) or {}

@@ -22,7 +22,7 @@ from cryptography import x509
 from meshd.certs.spiffe import SpiffeId
 from meshd.control.authority import Authority
 from meshd.control.issuing import Caller, Issuer, Refusal
-from meshd.control.nodes import Nodes
+from meshd.control.nodes import NodeKey, Nodes
 from meshd.control.polling import JSON, Answer, Polling, PollLimits, Request, SecretLookup
 from meshd.control.publisher import Publisher
 from meshd.control.rates import Buckets, Rate
@@ -58,8 +58,8 @@ class ApiLimits:
     """Bytes of a request's body."""
     body_timeout: float = 15 * SECONDS
     per_caller: Rate = Rate(50.0, 500.0)
-    """Requests by identity, or by peer address without one. A node makes about one a second while it starts,
-    one in ten seconds later; many nodes share an identity."""
+    """Requests by registered node, else by identity, else by peer address. A node makes some ten while it starts,
+    and one in some seconds later."""
     polls: PollLimits = PollLimits()
 
 
@@ -159,7 +159,10 @@ class ControlApi:
 
     def _admit(self, stream: ServerStream) -> Caller:
         caller = self._caller(stream)
-        wait = self._asked.take(caller.key, trio.current_time())
+        # Many nodes may share an identity: each that is registered has a bucket of its own.
+        registered = caller.spiffe is not None and self._parts.nodes.get(NodeKey(str(caller.spiffe), caller.node))
+        key = f"{caller.key} {caller.node}" if registered else caller.key
+        wait = self._asked.take(key, trio.current_time())
         if wait:
             raise Refusal(429, "too_many_requests", "too many requests", retry_after=wait)
         return caller

@@ -554,3 +554,54 @@ async def test_a_hundred_agents_come_back_spread_over_time(
     assert window >= 5
     assert max(seconds.values()) <= 2 * sum(seconds.values()) / window
     assert len(control.nodes) == 40
+
+
+async def test_a_saved_identity_of_another_mesh_heals_with_a_pin_and_a_token(
+    control: ControlRig,
+    launch: Launch,
+    tmp_path: Path,
+    clock: Clock,
+    autojump_clock: MockClock,
+) -> None:
+    other = open_authority(tmp_path / "other", "cluster.local", clock)
+    keystore = Keystore.open(tmp_path / "agent")
+    keystore.save_identity(other.make_identity(Subject("spiffe://cluster.local/ns/default/sa/ratings")))
+    keystore.close()
+    rig = launch(state_dir=tmp_path / "agent", token=control.token(), ca_hash=control.authority.pin)
+    await trio.sleep(5)
+    assert rig.agent.status.ready, rig.agent.status
+    assert rig.agent.status.spiffe_id == "spiffe://cluster.local/ns/default/sa/reviews"
+
+
+async def test_a_saved_identity_that_does_not_work_and_nothing_to_heal_it(
+    control: ControlRig,
+    launch: Launch,
+    tmp_path: Path,
+    clock: Clock,
+    autojump_clock: MockClock,
+) -> None:
+    other = open_authority(tmp_path / "other", "cluster.local", clock)
+    keystore = Keystore.open(tmp_path / "agent")
+    keystore.save_identity(other.make_identity(Subject("spiffe://cluster.local/ns/default/sa/reviews")))
+    keystore.close()
+    rig = launch(state_dir=tmp_path / "agent", token="meshd1.wrong", ca_hash=control.authority.pin)
+    await trio.sleep(60)
+    assert rig.failure is None
+    assert "is not our control plane" in rig.agent.status.problem
+    refused = [status for path, status in control.counted if path == "/v1/certificates"]
+    assert 1 <= len(refused) < 30
+
+
+async def test_parts_on_disk_are_those_in_use(
+    control: ControlRig, launch: Launch, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = launch(token=control.token(), trust_bundle=control.authority.bundle.pem, state_dir=tmp_path / "agent")
+    stray = tmp_path / "agent" / "parts" / ("0" * 64)
+    stray.write_bytes(b"x")
+    for mark in ("one", "two", "three"):
+        control.publish(reviews=snapshot(mark))
+        await trio.sleep(2)
+        published = control.publisher.current(next(iter(control.nodes)).scope)
+        assert published is not None
+        assert {path.name for path in stray.parent.iterdir()} == set(published.parts)
+    assert len(rig.applied) == 3
