@@ -35,7 +35,7 @@ def read_request(raw: bytes, *, secure: bool = False, accept_http_10: bool = Fal
     Raises:
         ProtocolError: with the status to answer.
     """
-    import h11  # noqa: PLC0415 - see above
+    import h11
 
     refuse_request(raw, accept_http_10=accept_http_10)
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(raw) + 1)
@@ -78,7 +78,7 @@ def read_response(raw: bytes, request: RequestHead) -> tuple[ResponseHead, int, 
     Raises:
         ProtocolError: with status 502.
     """
-    import h11  # noqa: PLC0415 - see above
+    import h11
 
     refuse_response(raw)
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(raw) + 1)
@@ -122,7 +122,7 @@ def frame_response(status: int, method: bytes, *, declared: int | None, chunked:
 
 
 def _next_event(connection: h11.Connection, raw: bytes, status: int) -> object:
-    from h11 import RemoteProtocolError  # noqa: PLC0415 - see above
+    from h11 import RemoteProtocolError
 
     try:
         connection.receive_data(raw)

@@ -32,6 +32,7 @@ from meshd.http.framing import (
 )
 from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, NoBody, head_too_large
 from meshd.http.head import Headers, RequestHead, ResponseHead
+from meshd.http.limits import KIB
 from meshd.http.patience import Patience
 from meshd.http.serving import Service
 from meshd.net.connection import Connection
@@ -40,6 +41,8 @@ _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.en
 _CR = 0x0D
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 """What an HTTP/2 client sends first looks like this request to HTTP/1 (RFC 9113 section 3.4)."""
+_SLICE = 256 * KIB
+"""What a client must read within one idle time: less than a kilobyte a second by default."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -220,7 +223,18 @@ class H1ServerConnection:
         detect: Whether an HTTP/2 client may turn up.
     """
 
-    __slots__ = ("_detect", "_idle", "_limits", "_requests", "_service", "connection", "input", "patience", "secure")
+    __slots__ = (
+        "_detect",
+        "_idle",
+        "_is_h2",
+        "_limits",
+        "_requests",
+        "_service",
+        "connection",
+        "input",
+        "patience",
+        "secure",
+    )
 
     def __init__(self, connection: Connection, service: Service, *, detect: bool) -> None:
         limits = service.limits
@@ -233,6 +247,7 @@ class H1ServerConnection:
         self.patience = Patience(service.timers, shortest, self._expired)
         self.input = Input(connection, self.patience, stream_idle)
         self._detect = detect
+        self._is_h2 = False
         self._requests = 0
         self._idle = False
 
@@ -256,7 +271,7 @@ class H1ServerConnection:
                     await self._refuse(error)
                     return False
                 if stream is None:
-                    return self._detect and bool(self.input.buffer)
+                    return self._is_h2
                 await service.handle(stream)
                 self.connection.on_hangup = None
                 if not self._end(stream):
@@ -290,7 +305,7 @@ class H1ServerConnection:
         if read is None or len(read[0].target) > limits.max_uri:
             if raw == H2_PREFACE and self._detect and not self._requests:
                 self.connection.unread(raw + self.input.buffer)
-                self.input.buffer = raw
+                self._is_h2 = True
                 return None
             read = self._read_unusual(raw)
         request, keep_alive = read
@@ -371,9 +386,11 @@ class H1ServerConnection:
     async def send(self, wire: bytes) -> None:
         """Send, with the patience that a client which does not read deserves."""
         patience = self.patience
-        patience.writing = trio.current_time() + self.input.stream_idle
         try:
-            await self.connection.send(wire)
+            # A large answer to a slow client goes in slices: what counts is that it reads on.
+            for at in range(0, len(wire), _SLICE):
+                patience.writing = trio.current_time() + self.input.stream_idle
+                await self.connection.send(wire if len(wire) <= _SLICE else wire[at : at + _SLICE])
         finally:
             patience.writing = math.inf
 

@@ -101,7 +101,8 @@ class H2Engine:
                 with self._reading:
                     await self._read()
                 self.finish()
-                engine_nursery.cancel_scope.deadline = trio.current_time() + GOODBYE
+                if self._failed:
+                    engine_nursery.cancel_scope.deadline = trio.current_time() + GOODBYE
         finally:
             self.closed = True
             if self._timer is not None:
@@ -131,7 +132,9 @@ class H2Engine:
                 reads += 1
                 if not reads % READS_PER_TURN:
                     await trio.lowlevel.checkpoint()
-                while codec.pending >= self.limits.h2_send_buffer and not self.closed:
+                # Streams stop well before this; only answers to a peer that does not read get here.
+                # (Were the bounds the same, two busy peers could wait for each other for ever.)
+                while codec.pending >= 4 * self.limits.h2_send_buffer and not self.closed:
                     await self._drained.wait()
                 data = await self.connection.receive()
                 if not data:

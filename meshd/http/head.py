@@ -149,6 +149,13 @@ class Headers:
             self._lower = lower = lower[:at] + lower[end:]
             at = lower.find(needle, at)
 
+    def has_prefix(self, prefix: bytes) -> bool:
+        """Is there a line whose name begins so (lower case)?"""
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
+        return b"\r\n" + prefix in lower
+
     def remove_prefix(self, prefix: bytes) -> None:
         """Take out every line whose name begins so (lower case)."""
         lower = self._lower

@@ -19,6 +19,10 @@ from itertools import count
 import trio
 
 
+SWEEP_FROM = 1000
+"""Cancelled entries that are not worth a sweep."""
+
+
 class Timer:
     """One pending callback. Made by ``Timers.at``."""
 
@@ -33,8 +37,10 @@ class Timer:
 
     def cancel(self) -> None:
         """Never call. Idempotent."""
-        self._callback = None
-        self.deadline = math.inf
+        if self._callback is not None:
+            self._callback = None
+            self.deadline = math.inf
+            self._timers._forget_one()
 
 
 class Timers:
@@ -44,8 +50,10 @@ class Timers:
     """
 
     def __init__(self) -> None:
-        # The whole mutable state: the heap, and the scope of the present sleep.
+        # The whole mutable state: the heap, how many of its entries are cancelled, and
+        # the scope of the present sleep.
         self._heap: list[tuple[float, int, Timer]] = []
+        self._cancelled = 0
         self._sleep: trio.CancelScope | None = None
         self._order = count()
 
@@ -65,6 +73,14 @@ class Timers:
         if self._sleep is not None and timer.deadline < self._sleep.deadline:
             self._sleep.deadline = timer.deadline
 
+    def _forget_one(self) -> None:
+        """Sweep the heap when most of it is cancelled: every request's deadline is, long before its time."""
+        self._cancelled += 1
+        if self._cancelled > SWEEP_FROM and 2 * self._cancelled > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2]._callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
     async def run(self) -> None:
         """Fire timers until cancelled."""
         while True:
@@ -78,6 +94,7 @@ class Timers:
         while self._heap and self._heap[0][0] <= now:
             timer = heapq.heappop(self._heap)[2]
             if timer._callback is None:
+                self._cancelled -= 1
                 continue
             if timer.deadline > now:
                 self._push(timer)

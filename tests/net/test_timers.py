@@ -63,3 +63,15 @@ async def test_nothing_to_do_wakes_nobody(timers, autojump_clock):
     with trio.move_on_after(1_000_000):
         await trio.sleep_forever()
     assert trio.current_time() - before == 1_000_000
+
+
+async def test_cancelled_timers_do_not_pile_up(timers, autojump_clock):
+    fired: list[float] = []
+    for number in range(20_000):
+        timers.after(3600, lambda: fired.append(0.0)).cancel()
+        if not number % 100:
+            timers.after(number / 100, lambda: fired.append(trio.current_time()))
+    assert len(timers._heap) < 3_000
+    await trio.sleep(4000)
+    assert fired == sorted(fired)
+    assert len(fired) == 200
