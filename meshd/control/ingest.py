@@ -55,12 +55,19 @@ class Ingest:
         # The whole mutable state: what is in force of each source, and whether anything is to be handed over.
         self._settled: dict[str, Settled] = {}
         self._changed = trio.Event()
+        self._held = False
+
+    @property
+    def pending(self) -> bool:
+        """Is there a change that was not handed over yet? True until every expected source has spoken."""
+        return self._held or bool(self._waiting_for)
 
     def accept(self, incoming: SourceSet) -> None:
         """A source's new set: give this to ``Source.run`` as ``publish``."""
         previous = self._settled.get(incoming.name)
         self._settled[incoming.name] = settle(previous.good if previous is not None else {}, incoming)
         self._waiting_for.discard(incoming.name)
+        self._held = True
         self._changed.set()
 
     async def run(self) -> None:
@@ -75,6 +82,7 @@ class Ingest:
         self._changed = trio.Event()
         if self._waiting_for:
             return
+        self._held = False
         merged = combine(self._settled[name] for name in sorted(self._settled))
         self._on_documents(merged.documents, merged.findings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets as tokens_of_chance
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +125,26 @@ class ControlPlane:
     source: Source | None = None
     # The whole mutable state: what is made when it starts, and what is to be analysed next.
     _office: Office | None = attrs.field(default=None, init=False)
+    _ingest: Ingest | None = attrs.field(default=None, init=False)
     _https: ApiListener | None = attrs.field(default=None, init=False)
     _bell: Bell | None = attrs.field(default=None, init=False)
     _found: tuple[tuple[Document, ...], tuple[Finding, ...]] = attrs.field(default=((), ()), init=False)
     _fresh: trio.Event = attrs.field(factory=trio.Event, init=False)
 
+    @property
+    def office(self) -> Office | None:
+        """What it is made of, once it runs."""
+        return self._office
+
+    @property
+    def settled(self) -> bool:
+        """Is everything published that the sources have said?"""
+        return self._ingest is not None and not self._ingest.pending
+
     async def run(self, world: World) -> None:
         """Serve until cancelled."""
         settings = self.settings
+        source = self.source or self._watched(world)
         state = settings.state or state_home(os.environ) / "control"
         office = self._office = open_office(settings, state, world)
         listener = listen(world.network, settings.listen, "listen")
@@ -143,15 +156,17 @@ class ControlPlane:
         if settings.advertise_locally and not local.write(found, descriptor):
             logger.warning("another control plane of yours is the one that proxies find without a flag")
         try:
-            await self._serve(world, office, listener, console)
+            await self._serve(world, office, source, listener, console)
         finally:
-            local.remove(found, descriptor)
+            if settings.advertise_locally:
+                local.remove(found, descriptor)
             office.audit.close()
 
-    async def _serve(self, world: World, office: Office, listener: Listener, console: Listener | None) -> None:
+    async def _serve(
+        self, world: World, office: Office, source: Source, listener: Listener, console: Listener | None
+    ) -> None:
         settings = self.settings
         ingest = self._ingest = Ingest(self._on_documents, expected=(source.name, REGISTRATIONS))
-        source = self.source or self._watched(world)
         secure = secure_with(TlsContexts(office.identity, wall_clock=world.wall_clock), settings.trust_domain)
         self._https = ApiListener(office.api.handle, world.timers, secure=secure)
         # Each loop survives what it expects; whatever else fails in one of them is a bug and ends the process.

@@ -99,6 +99,16 @@ class Proxy:
     _log_writer: LogWriter | None = attrs.field(default=None, init=False)
     _quit: trio.Event = attrs.field(factory=trio.Event, init=False)
 
+    @property
+    def engine(self) -> Engine | None:
+        """What runs the snapshots, once it is made."""
+        return self._engine
+
+    @property
+    def feed(self) -> Feed | None:
+        """Where snapshots come from, once it is made."""
+        return self._feed
+
     async def run(self, world: World) -> None:
         """Start, serve until cancelled (or told to quit by the admin interface)."""
         bindings, reserved = self.role.reserve(world.network)
@@ -154,9 +164,7 @@ class Proxy:
         if self._log_writer is not None:
             self._log_writer.reopen()
 
-    def _make_engine(
-        self, world: World, bindings: Bindings, reserved: dict[Address, Listener], feed: Feed
-    ) -> Engine:
+    def _make_engine(self, world: World, bindings: Bindings, reserved: dict[Address, Listener], feed: Feed) -> Engine:
         contexts = TlsContexts(feed.identity, wall_clock=world.wall_clock)
         self._log_writer = self._open_access_log()
         return Engine(

@@ -107,6 +107,7 @@ class Live:
     metrics: RequestMetrics
     tcp_metrics: TcpMetrics
     logger: AccessLogger | None
+    observe: Callable[[Exchange, float], None] | None = None
     upstreams: dict[str, Upstream] = attrs.Factory(dict)
     own: frozenset[Address] = frozenset()
     """Where this proxy itself listens."""
@@ -150,6 +151,7 @@ def compile_live(snapshot: Snapshot, world: ProxyWorld, request_ids: RequestIds)
         logger=AccessLogger(telemetry.access_log, world.log_writer, world.wall_clock)
         if logs and world.log_writer is not None
         else None,
+        observe=world.observe,
     )
 
 

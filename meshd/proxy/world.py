@@ -10,6 +10,7 @@ import attrs
 from meshd.http.limits import HttpLimits
 from meshd.net.connection import Network, Resolver
 from meshd.net.timers import Timers
+from meshd.policy.exchange import Exchange
 from meshd.proxy.bindings import Bindings
 from meshd.proxy.limits import ProxyLimits
 from meshd.proxy.tls import TlsSide
@@ -35,3 +36,5 @@ class ProxyWorld:
     http_limits: HttpLimits = HttpLimits()
     log_writer: LogWriter | None = None
     """Where access log lines go; None: nowhere."""
+    observe: Callable[[Exchange, float], None] | None = None
+    """Told of every exchange (and opaque connection) once it has ended, with trio's time: for tests. Quick; never raises."""

@@ -77,7 +77,7 @@ class HttpConnection:
         """One exchange, from its head to its last byte."""
         live = self._current()
         if live is not self._live:
-            self._adopt(live, stream)
+            live = self._adopt(live, stream)
         manager = self._manager
         exchange = ProxyExchange(
             self._info,
@@ -103,17 +103,18 @@ class HttpConnection:
             exchange.release()
             _report(exchange)
 
-    def _adopt(self, live: Live, stream: ServerStream) -> None:
-        """A new configuration: the next requests of this connection live by it."""
+    def _adopt(self, live: Live, stream: ServerStream) -> Live:
+        """A new configuration: this connection's requests live by it from now on, if it still has their chain."""
         info = self._info
         listener = live.listeners.get(info.listener)
         chain = listener.chains.get(info.chain) if listener is not None else None
         if chain is None or chain.manager is None or chain.chain.tls != self._manager.chain.tls:
             # This kind of connection is not accepted any more: serve this request as before, and no further one.
             stream.close_after()
-            return
+            return self._live
         self._live = live
         self._manager = chain.manager
+        return live
 
     async def _exchange_with_upload(self, exchange: ProxyExchange) -> None:
         # The upload's task lives here. It reports failures through the exchange and
@@ -127,7 +128,7 @@ class HttpConnection:
         stream = exchange.stream
         try:
             try:
-                response = await self._respond(exchange)
+                response = self._receive(exchange) or await exchange.manager.run(exchange)
             except MeshdError as error:
                 if isinstance(error, ClientGone) or isinstance(exchange.failure, ClientGone):
                     raise
@@ -141,14 +142,15 @@ class HttpConnection:
             _log.exception("a bug in meshd", extra={"request_id": exchange.request_id.decode("ascii", "replace")})
             await _send_bug(exchange)
 
-    async def _respond(self, exchange: ProxyExchange) -> Response:
+    def _receive(self, exchange: ProxyExchange) -> Response | None:
+        """What is done with a head before the chain; a response when the chain must not see it."""
         manager = exchange.manager
         head = exchange.request
         headers = head.headers
         if head.method == b"POST":
             kind = headers.get(b"content-type")
             exchange.grpc = kind is not None and kind.startswith(_GRPC) and kind[16:17] in (b"", b"+", b";")
-        if peer_metadata.HEADER in headers:
+        if headers.has_prefix(peer_metadata.HEADER):
             self._learn_peer(take_metadata(head))
         exchange.downstream_peer = self._peer
         exchange.request_id = self._introduction.apply(head)
@@ -161,7 +163,7 @@ class HttpConnection:
         if head.upgrade and head.upgrade.lower().decode("ascii", "replace") not in manager.http.upgrades:
             return local_response(exchange, _UPGRADE_REFUSED)
         manager.route(exchange, head)
-        return await manager.run(exchange)
+        return None
 
     def _learn_peer(self, value: bytes) -> None:
         if self._peer_believed and self._peer is None and value:
@@ -286,3 +288,5 @@ def _report(exchange: ProxyExchange) -> None:
     live.metrics.record(exchange, now - exchange.started)
     if live.logger is not None:
         live.logger.log(exchange, now)
+    if live.observe is not None:
+        live.observe(exchange, now)

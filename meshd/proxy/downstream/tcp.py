@@ -50,6 +50,8 @@ class TcpConnection:
             connection.close()
             if self._live.logger is not None:
                 self._live.logger.log(exchange, trio.current_time())
+            if self._live.observe is not None:
+                self._live.observe(exchange, trio.current_time())
 
     async def _relay(self) -> None:
         exchange, live = self._exchange, self._live
