@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd.errors import ConfigError, ResponseFlag
-from meshd.http.head import RequestHead
+from meshd.http.head import RequestHead, ResponseHead
 from meshd.policy.exchange import Reply
 from meshd.proxy.router import CompiledTable, RouteEntry, Router
 from meshd.snapshot.common import HeaderOperations, MatchKind, StringMatch
@@ -139,6 +139,24 @@ def test_more_authorities_than_are_remembered_are_still_routed() -> None:
     router = Router.compile([table(route("a"), domains=("*.example.com",))])
     for index in range(3000):
         assert selected(router, request(host=f"h{index}.example.com:{index}")).route.name == "a"
+
+
+def test_entries_are_every_route_of_every_table() -> None:
+    router = Router.compile([table(route("a"), route("b")), table(route("c"), name="9080")])
+    assert [entry.route.name for entry in router.entries()] == ["a", "b", "c"]
+
+
+def test_answers_that_no_target_made_are_edited_too() -> None:
+    weighted = WeightedCluster("a", response_headers=HeaderOperations(set=(("x", "cluster"), ("y", "cluster"))))
+    edits = HeaderOperations(set=(("x", "route"),))
+    entry = selected(
+        Router.compile([table(route("a", action=Forward((weighted,)), response_headers=edits))]), request()
+    )
+    local, forwarded = ResponseHead(503), ResponseHead(200)
+    entry.edit_response(exchange(), local)
+    entry.targets[0].edit_response(exchange(), forwarded)
+    assert list(local.headers.items()) == [(b"x", b"route")]
+    assert dict(forwarded.headers.items()) == {b"x": b"route", b"y": b"cluster"}
 
 
 def test_a_long_host_is_not_remembered() -> None:

@@ -112,7 +112,7 @@ def test_lone_surrogates_are_never_written() -> None:
     assert found["path"] == "/\\xff"
 
 
-def _made(method, target, host, agent, texts, numbers, where, flags) -> Exchange:  # type: ignore[no-untyped-def]
+def _made(method, target, host, agent, texts, numbers, where, flags) -> Exchange:
     headers = Headers.of([(b"user-agent", value) for value in agent])
     connection = ConnectionInfo(Direction.INBOUND, Address(where[0], 1), Address(where[1], 2), 3, server_name=texts[5])
     exchange = Exchange(connection, RequestHead(method, target, host, headers), started=100.0)
