@@ -32,6 +32,7 @@ from meshd.policy.exchange import Exchange, Next, Response
 from meshd.proxy import peer_metadata
 from meshd.proxy.destination import hosts_known, passthrough_host
 from meshd.proxy.exchange import ProxyExchange
+from meshd.proxy.identity_headers import ATTEMPT_COUNT
 from meshd.proxy.local import local_response
 from meshd.proxy.reply import ClientGone, RouteTimeout, StreamIdle, TryTimeout, from_error, missing_cluster
 from meshd.proxy.retry import RetryPlan
@@ -40,9 +41,7 @@ from meshd.proxy.upstream.host import Host
 from meshd.proxy.upstream.pool import Pooled, Waiter
 from meshd.proxy.upstream.upstream import Lease, PassthroughUpstream, Upstream
 
-_ATTEMPT_COUNT = b"x-envoy-attempt-count"
-_FIRST_ATTEMPT = b"x-envoy-attempt-count: 1\r\n"
-_LATER_ATTEMPT = b"x-envoy-attempt-count: %d\r\n"
+_FIRST_ATTEMPT = b"%b: 1\r\n" % ATTEMPT_COUNT
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
 _EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 
@@ -104,6 +103,8 @@ async def forward(exchange: Exchange) -> Response:
             if isinstance(exchange.failure, ClientGone):
                 raise
             response = _failed(exchange, tries, error)
+        finally:
+            tries.settle()
     target.edit_response(exchange, response.head)
     return response
 
@@ -147,20 +148,14 @@ class Tries:
         elif self.timeout:
             self._request_complete()
 
-    async def run(self) -> Response:
-        """The response, or the last failure."""
-        try:
-            return await self._run()
-        finally:
-            self._settle()
-
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """No longer among the cluster's concurrent retries."""
         if self.retrying:
             self.retrying = False
             self.upstream.retries -= 1
 
-    async def _run(self) -> Response:
+    async def run(self) -> Response:
+        """The response, or the last failure. The caller calls ``settle`` afterwards, whatever happens."""
         exchange = self.exchange
         while True:
             exchange.attempts += 1
@@ -175,7 +170,7 @@ class Tries:
             else:
                 if self.retry is None or not self._again_instead_of(head):
                     return self._response(head)
-            self._settle()
+            self.settle()
             await self._before_retry()
 
     async def _timed_try(self) -> ResponseHead:
@@ -206,8 +201,11 @@ class Tries:
         exchange.upstream_local = pooled.local
         exchange.upstream_mtls = pooled.mtls
         head = exchange.request
-        head.headers.remove(_ATTEMPT_COUNT)
-        head.headers.append(_FIRST_ATTEMPT if exchange.attempts == 1 else _LATER_ATTEMPT % exchange.attempts)
+        if exchange.attempts == 1:
+            # No request comes here with one: ``Introduction`` takes them out.
+            head.headers.append(_FIRST_ATTEMPT)
+        else:
+            head.headers.set(ATTEMPT_COUNT, b"%d" % exchange.attempts)
         if pooled.metadata_due or head.expect_continue:
             head = _adapted(head, exchange, pooled)
         began = trio.current_time()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from meshd.http.head import RequestHead
+from meshd.http.head import Headers, RequestHead
 from meshd.net.address import Address
 from meshd.net.connection import TlsInfo
 from meshd.proxy import peer_metadata
@@ -23,6 +23,10 @@ FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED_PROTO = b"x-forwarded-proto"
 CLIENT_CERT = b"x-forwarded-client-cert"
 
+ATTEMPT_COUNT = b"x-envoy-attempt-count"
+"""Set for every try by the forwarder; never taken from a request."""
+
+_SETTING = ("append_forward", "sanitize_set")
 _MESH_PREFIXES = (b"x-envoy-", b"x-meshd-")
 
 
@@ -43,7 +47,17 @@ def client_cert_entry(tls: TlsInfo | None) -> bytes:
 class Introduction:
     """What one connection's requests are given. Made per connection; ``apply`` once per request."""
 
-    __slots__ = ("_entry", "_mode", "_peer", "_proto", "_proto_line", "_request_id", "_stranger", "_stranger_lines")
+    __slots__ = (
+        "_entry",
+        "_entry_line",
+        "_fresh_lines",
+        "_mode",
+        "_peer",
+        "_proto",
+        "_proto_line",
+        "_request_id",
+        "_stranger",
+    )
 
     def __init__(
         self,
@@ -60,16 +74,30 @@ class Introduction:
         self._entry = client_cert_entry(tls)
         self._request_id = request_id
         # Rendered once: nearly every request gets the same lines.
+        certifies = bool(self._entry) and http.forward_client_cert in _SETTING
+        self._entry_line = b"%b: %b\r\n" % (CLIENT_CERT, self._entry) if certifies else b""
         self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
-        self._stranger_lines = b"%b: %b\r\n%b%b: " % (FORWARDED_FOR, self._peer, self._proto_line, REQUEST_ID)
+        forwarded_for = b"%b: %b\r\n" % (FORWARDED_FOR, self._peer) if self._stranger else b""
+        self._fresh_lines = b"%b%b%b%b: " % (self._entry_line, forwarded_for, self._proto_line, REQUEST_ID)
 
     def apply(self, head: RequestHead) -> bytes:
         """Edit a request's head; returns its id."""
         headers = head.headers
-        if self._mode != "always_forward":
-            self._certify(head)
+        if not headers.has_prefix(b"x-"):
+            # Nearly every request of a stranger: nothing to take out, and the same lines to put in.
+            head.scheme = self._proto
+            request_id = self._request_id()
+            headers.append(b"%b%b\r\n" % (self._fresh_lines, request_id))
+            return request_id
         if self._stranger:
             return self._of_stranger(head)
+        headers.remove(ATTEMPT_COUNT)
+        if self._mode != "always_forward":
+            self._certify(headers)
+        return self._of_neighbour(head)
+
+    def _of_neighbour(self, head: RequestHead) -> bytes:
+        headers = head.headers
         forwarded = headers.get(FORWARDED_PROTO)
         if forwarded is None:
             headers.append(self._proto_line)
@@ -87,30 +115,27 @@ class Introduction:
         headers = head.headers
         for prefix in _MESH_PREFIXES:
             headers.remove_prefix(prefix)
+        if self._mode != "always_forward":
+            self._certify(headers)
         headers.remove(REQUEST_ID)
         headers.remove(FORWARDED_PROTO)
+        before = headers.get(FORWARDED_FOR)
+        headers.remove(FORWARDED_FOR)
         head.scheme = self._proto
         request_id = self._request_id()
-        before = headers.get(FORWARDED_FOR)
-        if before:
-            headers.set(FORWARDED_FOR, before + b"," + self._peer)
-            headers.append(b"%b%b: %b\r\n" % (self._proto_line, REQUEST_ID, request_id))
-        else:
-            headers.remove(FORWARDED_FOR)
-            headers.append(b"%b%b\r\n" % (self._stranger_lines, request_id))
+        peer = b"%b,%b" % (before, self._peer) if before else self._peer
+        headers.append(b"%b: %b\r\n%b%b: %b\r\n" % (FORWARDED_FOR, peer, self._proto_line, REQUEST_ID, request_id))
         return request_id
 
-    def _certify(self, head: RequestHead) -> None:
-        headers = head.headers
+    def _certify(self, headers: Headers) -> None:
         mode = self._mode
         if mode == "append_forward" and self._entry:
             before = headers.get(CLIENT_CERT)
             headers.set(CLIENT_CERT, before + b"," + self._entry if before else self._entry)
-        elif mode == "sanitize_set" and self._entry:
-            headers.set(CLIENT_CERT, self._entry)
-        elif CLIENT_CERT in headers:
+        else:
             # Nothing that the connection proved: nobody's word.
             headers.remove(CLIENT_CERT)
+            headers.append(self._entry_line)
 
 
 def take_metadata(head: RequestHead) -> bytes:

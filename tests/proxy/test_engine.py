@@ -230,6 +230,23 @@ async def test_a_renamed_listener_keeps_its_socket(nursery, autojump_clock):
     assert got.body == b"two", "a connection whose chain is gone serves one request more, and closes"
 
 
+async def test_a_connection_whose_chain_is_gone_is_served_once_more_as_before(nursery, autojump_clock):
+    rig = await Rig.start(nursery, to(A))
+    await rig.upstream(A, "as before")
+    client = await rig.client.connection(rig.address())
+    await trio.testing.wait_all_tasks_blocked()
+    chain = FilterChain("other", http=HttpManager(route_table="t"))
+    rig.apply(
+        assemble((Listener("0.0.0.0_80", 80, Direction.GATEWAY, (chain,)),), (table(name="t"),), (), None, version="2")
+    )
+    stream = client.open()
+    await stream.send_head(RequestHead(b"GET", b"/", b"x"), end=True)
+    assert (await read_answer(stream)).body == b"as before"
+    stream.finish()
+    assert client.is_closed()
+    assert (await rig.get()).status == 404
+
+
 # Drain.
 
 
