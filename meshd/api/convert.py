@@ -27,7 +27,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from meshd.api.common import Duration, IntOrString, Map
 from meshd.api.document import Path
 from meshd.api.durations import parse_duration
-from meshd.api.problem import FIELD_NOT_SUPPORTED, Problem, error, info, warning
+from meshd.api.problem import FIELD_NOT_SUPPORTED, Level, Problem, error, info, warning
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Converter:
             said = {problem.path for problem in problems}
             problems += [problem for problem in _problems(caught, path) if not _within(problem.path, said)]
             return None, tuple(problems)
-        if any(problem.level == "Error" for problem in problems):
+        if any(problem.level is Level.ERROR for problem in problems):
             return None, tuple(problems)
         return result, tuple(problems)
 

@@ -22,7 +22,7 @@ _STEP_MS = 20
 _DEBOUNCE_MS = 60
 """How changes that come together are gathered; what is saved in one go is one change."""
 _TIMEOUT_MS = 1000
-"""How long the watching thread may outlive its watcher."""
+"""The longest that the watching thread stays in one call."""
 
 
 class Watcher(Protocol):
@@ -89,19 +89,23 @@ class NativeWatcher:
         self._event = trio.Event()
 
     def close(self) -> None:
-        """Let the thread end, within a second."""
+        """End the thread; it looks every ``_STEP_MS``. Idempotent."""
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=_TIMEOUT_MS / 1000)
 
     def _watch(self, token: trio.lowlevel.TrioToken) -> None:
         """The thread: tell the loop of every change."""
         while not self._stop.is_set():
-            seen = self._notify.watch(_DEBOUNCE_MS, _STEP_MS, _TIMEOUT_MS, self._stop)
-            if isinstance(seen, str):  # "timeout", "stop" or "signal": nothing changed
-                continue
             try:
-                token.run_sync_soon(self._tell)
+                seen = self._notify.watch(_DEBOUNCE_MS, _STEP_MS, _TIMEOUT_MS, self._stop)
+                if not isinstance(seen, str):  # "timeout", "stop" or "signal": nothing changed
+                    token.run_sync_soon(self._tell)
             except trio.RunFinishedError:
-                return
+                break
+            except (OSError, RuntimeError) as error:
+                LOG.warning("the system no longer tells of changes: files are polled", extra={"reason": str(error)})
+                break
         self._notify.close()
 
     def _tell(self) -> None:

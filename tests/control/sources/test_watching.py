@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,22 @@ async def test_native_is_cancelled_at_once_and_loses_nothing(tmp_path: Path) -> 
         (tmp_path / "a.yaml").touch()
         await watcher.wait_change()
     watcher.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "watch files"]
+
+
+async def test_a_watcher_that_fails_says_so_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def watch(self, *times: object) -> None:
+            raise RuntimeError("the system gave up")
+
+        def close(self) -> None:
+            pass
+
+    watcher = NativeWatcher([str(tmp_path)])
+    watcher._notify = Broken()
+    with trio.move_on_after(0.05):
+        await watcher.wait_change()
+    assert watcher._thread is not None
+    watcher._thread.join()
+    watcher.close()
+    assert "the system no longer tells of changes" in caplog.text
