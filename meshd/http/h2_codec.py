@@ -19,10 +19,14 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+from hpack import NeverIndexedHeaderTuple
 
 from meshd.http.h2_frames import CANCEL, NO_ERROR, FrameScanner, GoAway, H2Error, goaway_frame
 from meshd.http.limits import HttpLimits
 
+_SECRETS = frozenset((b"authorization", b"proxy-authorization"))
+SHORT_COOKIE = 20
+"""Bytes of a cookie that could be guessed (the library's own measure)."""
 MAX_STREAM_ID = 2**31 - 1
 Field = tuple[bytes, bytes]
 
@@ -110,7 +114,8 @@ class H2Codec:
     """
 
     def __init__(self, *, client: bool, limits: HttpLimits) -> None:
-        config = h2.config.H2Configuration(client_side=client, header_encoding=None)
+        # What is sent is in order already (``Headers`` sees to it), so only its check is left on.
+        config = h2.config.H2Configuration(client_side=client, header_encoding=None, normalize_outbound_headers=False)
         settings = {
             h2.settings.SettingCodes.HEADER_TABLE_SIZE: 4096,
             h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: limits.h2_stream_window,
@@ -238,7 +243,8 @@ class H2Codec:
 
     def send_head(self, stream_id: int, fields: list[Field], *, end: bool) -> None:
         """A request, a response, or trailers."""
-        self._connection.send_headers(stream_id, fields, end_stream=end)
+        safe = [NeverIndexedHeaderTuple(*field) if _is_secret(field) else field for field in fields]
+        self._connection.send_headers(stream_id, safe, end_stream=end)
 
     def send_data(self, stream_id: int, data: bytes, *, end: bool) -> None:
         """At most ``room`` bytes."""
@@ -275,6 +281,11 @@ class H2Codec:
         """Whether a stream is known and not closed both ways."""
         stream = self._connection.streams.get(stream_id)
         return stream is not None and not stream.closed
+
+
+def _is_secret(field: Field) -> bool:
+    """Whether compression must not remember it (RFC 7541 section 7.1.3): whoever shares the connection could guess it."""
+    return field[0] in _SECRETS or (field[0] == b"cookie" and len(field[1]) < SHORT_COOKIE)
 
 
 def _describe(error: Exception) -> str:
