@@ -120,7 +120,7 @@ class DirectoryStore:
             self._enter(scan, path, status, level)
         elif not named and not path.endswith(SUFFIXES):
             return
-        elif not stat.S_ISREG(status.st_mode) and not (named and stat.S_ISFIFO(status.st_mode)):
+        elif not stat.S_ISREG(status.st_mode):  # To open a pipe may wait for ever.
             scan.findings.append(_unreadable(path, "it is not a file"))
         elif len(scan.files) >= self._limits.max_files:
             if not any(finding.origin.file == "" for finding in scan.findings):

@@ -157,7 +157,9 @@ def test_a_link_to_nowhere(tmp_path: Path) -> None:
 
 def test_what_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
-    assert messages(store(tmp_path).read()) == [f"{tmp_path}/pipe.yaml: error MD0007: cannot be read: it is not a file"]
+    said = [f"{tmp_path}/pipe.yaml: error MD0007: cannot be read: it is not a file"]
+    assert messages(store(tmp_path).read()) == said
+    assert messages(store(tmp_path / "pipe.yaml").read()) == said
 
 
 def test_a_missing_path(tmp_path: Path) -> None:
