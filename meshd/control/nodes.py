@@ -216,6 +216,13 @@ class Nodes:
 
     async def run(self, publish: Callable[[tuple[Document, ...]], None]) -> None:
         """Publish the documents whenever they change, and forget who falls silent, until cancelled."""
+        try:
+            await self._run(publish)
+        finally:
+            if self._save_at < math.inf:
+                self._save()
+
+    async def _run(self, publish: Callable[[tuple[Document, ...]], None]) -> None:
         published: tuple[Document, ...] | None = None
         while True:
             stirred = self._stirred

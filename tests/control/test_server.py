@@ -10,19 +10,24 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from meshd.certs.authority import Subject
+from meshd.agent import AgentLimits, Backoff
+from meshd.certs.authority import MAX_CSR, Subject
 from meshd.certs.x509 import describe
 from meshd.control.authority import open_authority
-from meshd.control.issuing import Caller, Refusal
+from meshd.control.issuing import Caller, IssueRates, Refusal
+from meshd.control.nodes import NodeLimits
 from meshd.control.rates import Rate
 from meshd.control.server import ApiLimits
+from meshd.control.serving import ServingLimits
 from meshd.errors import IdentityError
 from meshd.http.h1 import H1ClientConnection
 from meshd.http.head import Headers, RequestHead
 from meshd.net.address import Address
-from meshd.snapshot.protocol import CertificateRequest
+from meshd.snapshot.protocol import MAX_BATCH, CertificateRequest
 from tests.agent.rig import LOCAL_SECRET, OPERATORS, ControlRig, snapshot
 from tests.control.api import REGISTRATION, Client, identity_of, request
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "control-api.md"
 
 
 def audit_of(control: ControlRig) -> list[dict[str, object]]:
@@ -431,3 +436,33 @@ async def test_the_operators_port_is_not_lent_to_a_browser(control: ControlRig) 
     assert (await ask_operators(control, "/debug/nodes", b"evil.example:15014"))[0] == 421
     assert (await ask_operators(control, "/debug/nodes", b"127.0.0.1:15014"))[0] == 200
     assert (await ask_operators(control, "/debug/nodes", b"[::1]:15014"))[0] == 200
+
+
+async def test_the_documentation_names_every_request(control: ControlRig) -> None:
+    text = DOCUMENTATION.read_text()
+    for method, path in [*control.api._exact, *control.api._below]:
+        assert f"`{method.decode()} {path}" in text, path
+
+
+def test_the_documentation_has_the_limits_in_force() -> None:
+    text = DOCUMENTATION.read_text()
+    api, serving, nodes, issue, agent = ApiLimits(), ServingLimits(), NodeLimits(), IssueRates(), AgentLimits()
+    rows = {
+        "connections; of them without": f"{serving.max_connections:,}; {serving.max_anonymous:,}",
+        "TLS handshake": f"{serving.handshake_timeout:.0f} s, {serving.http.header_timeout:.0f} s, {api.body_timeout:.0f} s",
+        "idle connection": f"{serving.http.idle_timeout:.0f} s",
+        "requests of a registered node": f"{api.per_caller.per_second:.0f} a second, {api.per_caller.burst:.0f} at once",
+        "certificates asked for": f"{issue.per_caller.per_second:.0f} a second, {issue.per_caller.burst:.0f} at once",
+        "refused attempts": f"{issue.failures.per_second:.0f} a second, {issue.failures.burst:.0f} at once",
+        "waiting polls": f"{api.polls.max_waiting:,}; {api.polls.max_waiting_per_node}",
+        "nodes; of one": f"{nodes.most:,}; {nodes.most_per_identity:,}",
+        "body of a request": f"{api.max_body // 1024} KiB, {MAX_CSR // 1024} KiB",
+        "batch of parts": f"{MAX_BATCH}",
+    }
+    for start, limit in rows.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {start}")]
+        assert limit in row, row
+    waiting = agent.poll_wait + agent.request_timeout
+    assert f"({waiting:.0f} s with a wait of {agent.poll_wait:.0f} s)" in text
+    backoff = Backoff()
+    assert f"from {backoff.first} s to {backoff.most:.0f} s" in text
