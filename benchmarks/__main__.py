@@ -95,7 +95,9 @@ def table(
         for name, (url, pid) in running.items():
             samples[name].append(load(url, pid))
     print(f"\n# {title}; medians of {rounds} interleaved rounds")
-    print(f"{'target':<10} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms/req':>11} {'rps/core':>9} {'of Envoy':>9} {'errors':>7}")
+    print(
+        f"{'target':<10} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8} {'cpu ms/req':>11} {'rps/core':>9} {'of Envoy':>9} {'errors':>7}"
+    )
     for name, rows in samples.items():
         print(_row(name, rows, samples.get("envoy", []), counted=running[name][1] is not None))
 
@@ -104,7 +106,9 @@ def _row(name: str, rows: list[Sample], envoy: list[Sample], *, counted: bool) -
     def median(pick: Callable[[Sample], float]) -> float:
         return statistics.median(pick(row) for row in rows)
 
-    cpu = f"{median(lambda s: s.cpu_ms):11.4f} {median(lambda s: s.per_core):9.0f}" if counted else f"{'-':>11} {'-':>9}"
+    cpu = (
+        f"{median(lambda s: s.cpu_ms):11.4f} {median(lambda s: s.per_core):9.0f}" if counted else f"{'-':>11} {'-':>9}"
+    )
     ratio = "-"
     if counted and envoy:
         pairs = zip(rows, envoy, strict=True)

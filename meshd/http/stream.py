@@ -159,12 +159,15 @@ class ClientConnection(Protocol):
     """A connection one can make requests on: the pool's five questions and a door."""
 
     connection: Connection
-    protocol: str
-    """``http/1.1`` or ``h2``."""
     requests: int
     """How many exchanges it has carried."""
     idle_since: float
     """trio's clock when the last exchange ended."""
+
+    @property
+    def protocol(self) -> str:
+        """``http/1.1`` or ``h2``."""
+        ...
 
     def is_available(self) -> bool:
         """May ``open`` be called now? HTTP/1.1: idle and open. HTTP/2: below the peer's stream limit, no GOAWAY."""
