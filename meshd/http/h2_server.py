@@ -233,14 +233,17 @@ class H2ServerConnection:
     def _refuse(self, event: HeadReceived, error: ProtocolError) -> None:
         """Answer a request that breaks the rules, as far as windows allow without waiting."""
         head, data = self._service.on_protocol_error(self.connection, error)
+        self._count_premature()
         codec = self.engine.codec
+        if not codec.is_open(event.stream_id):
+            # Reset in the same breath.
+            return
         fits = len(data) <= codec.room(event.stream_id)
         codec.send_head(event.stream_id, write_response(head), end=not data)
         if data and fits:
             codec.send_data(event.stream_id, data, end=True)
         if not event.ended or (data and not fits):
             codec.reset(event.stream_id, NO_ERROR if fits else PROTOCOL_ERROR)
-        self._count_premature()
 
     async def _serve(self, stream: H2ServerStream) -> None:
         try:

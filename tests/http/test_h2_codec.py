@@ -73,7 +73,7 @@ def test_secrets_are_never_indexed(name: bytes, value: bytes, secret: bool) -> N
     client, _ = pair()
     client.send_head(1, [*REQUEST, (name, value)], end=True)
     frame = client.take_output()
-    fields = Decoder().decode(frame[9:], raw=True)
+    fields = list(Decoder().decode(frame[9:], raw=True))
     kind = type(fields[-1])
     assert kind is (NeverIndexedHeaderTuple if secret else HeaderTuple)
 
