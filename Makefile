@@ -32,7 +32,7 @@ test-slow: $(VENV)/.dev ## the tests that take seconds or need other programs
 lint: $(VENV)/.dev ## ruff and flake8-async
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/flake8-async --enable=ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC119 meshd
+	$(BIN)/flake8-async --enable=ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC119 $$(find meshd -name '*.py')
 
 types: $(VENV)/.dev ## mypy
 	$(BIN)/mypy
