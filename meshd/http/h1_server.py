@@ -176,6 +176,8 @@ class H1ServerStream:
             switch = b"connection: upgrade\r\nupgrade: %b\r\n" % (head.upgrade or self.request.upgrade)
         else:
             switch = b""
+        # In a tunnel the client's end is one direction's end, no reason to give up.
+        self.on_abort = None
         self.keep_alive = False
         self.tunnel = True
         self._encoder = PlainEncoder()

@@ -53,6 +53,24 @@ async def test_a_tunnel_through_a_relay(serve: Serve, chunk: int) -> None:
     assert not behind.bugs
 
 
+async def test_a_half_closed_tunnel_goes_on(serve: Serve) -> None:
+    """The end of one direction is no hang-up, even when it comes while nobody reads."""
+    aborted: list[Exception] = []
+
+    async def handler(stream: ServerStream) -> None:
+        stream.on_abort = aborted.append
+        await stream.respond(ResponseHead(101, upgrade=b"websocket"), end=False)
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send(b"still here", end=True)
+
+    served = serve(handler)
+    await served.send(UPGRADE)
+    await served.read_until(b"\r\n\r\n")
+    await served.client.send_eof()
+    assert await served.read_all() == b"still here"
+    assert not aborted
+
+
 async def test_a_lost_end_takes_the_other_with_it(serve: Serve) -> None:
     behind = serve(shout)
     served = serve(relaying(H1ClientConnection(behind.client)))
