@@ -72,9 +72,10 @@ class Agent:
         )
         self._poller = Poller(config, world, apply, trust_domain=self._trust_domain, keystore=self._keystore)
         self._contexts = TlsContexts(self._holder, wall_clock=world.wall_clock)
-        # The rest of the mutable state: whether the application is well, what the control
+        # The rest of the mutable state: why a saved identity was not taken, whether the application is well, what the control
         # plane last said or did, what fails in each loop, and events that end the waits of the loops.
         self._healthy = config.registration.healthy
+        self._aside = ""
         self._registered = False
         self._connected = False
         self._last_contact = 0.0
@@ -196,8 +197,9 @@ class Agent:
         except IdentityError as error:
             why = str(error)
         else:
-            if self._freshness(identity) in (Freshness.EXPIRED, Freshness.NOT_YET):
-                why = "its certificate is not valid now"
+            # One that is not valid *yet* is kept: a machine's clock is often set only after its start.
+            if self._freshness(identity) == Freshness.EXPIRED:
+                why = "its certificate has expired"
             elif (config.namespace or spiffe.namespace, config.service_account or spiffe.service_account) != (
                 spiffe.namespace,
                 spiffe.service_account,
@@ -206,13 +208,14 @@ class Agent:
             elif not set(saved.roots) & set(given.roots):
                 why = "it is of another mesh than the trust bundle's"
         if why:
+            self._aside = f" (a saved one was left aside: {why})"
             log.warning("the saved identity is left aside", extra={"why": why})
         return not why
 
     async def _join(self, channel: Channel) -> None:
         if not self._config.token:
             raise StartError(
-                f"cannot join the mesh at {self._config.control}: this proxy has no certificate and no join token; "
+                f"cannot join the mesh at {self._config.control}: this proxy has no certificate{self._aside} and no join token; "
                 "make one with `meshd token create` and give it with --token or --token-file",
                 exit_code=78,
             )

@@ -275,8 +275,7 @@ class Enrolment:
                 continue
             try:
                 await self._renew(channel)
-                due, failures = self._due(), 0
-                await trio.sleep(rotation.least_interval)
+                due, failures = self._due(renewed=True), 0
             except (Unreachable, ControlError, IdentityError) as error:
                 failures += 1
                 remaining = self._alarm(error, failures)
@@ -291,12 +290,14 @@ class Enrolment:
                 self._trust = await self._establish_trust(keys)
             await self._obtain(channel, keys, bearer="" if usable else self._config.token)
 
-    def _due(self) -> float:
-        identity = self._holder.current
+    def _due(self, *, renewed: bool = False) -> float:
+        identity, rotation = self._holder.current, self._config.rotation
         if identity is None:
             return 0.0
         draw = self._world.rng.uniform(-1, 1)
-        return self._config.rotation.renew_at(identity.not_before, identity.not_after, draw)
+        if renewed:
+            return rotation.next_after(identity.not_before, identity.not_after, self._world.wall_clock(), draw)
+        return rotation.renew_at(identity.not_before, identity.not_after, draw)
 
     def _alarm(self, error: Exception, failures: int) -> float:
         """Log a failed renewal as loudly as it matters; gives the seconds that remain."""

@@ -42,7 +42,10 @@ class Rotation:
     longest_sleep: float = 5 * MINUTES
     """The wall clock may be set while we sleep: look at it this often at least."""
     least_interval: float = 1 * SECONDS
-    """Between two successful renewals, whatever the clock says: no storm after a jump of the clock."""
+    """Between two renewals that succeed: certificates that end with an ending CA get shorter and shorter."""
+    rest: float = 0.25
+    """After a renewal, this much of what is left of the life passes before the next, whatever the clock says: one that
+    is wrong by half a day must not make a new certificate look half spent, and renewed again, and again."""
 
     def renew_at(self, not_before: float, not_after: float, draw: float) -> float:
         """The wall-clock second to renew at.
@@ -54,6 +57,11 @@ class Rotation:
         """
         life = max(0.0, not_after - not_before)
         return not_before + life * (self.fraction + self.jitter * max(-1.0, min(1.0, draw)))
+
+    def next_after(self, not_before: float, not_after: float, now: float, draw: float) -> float:
+        """The wall-clock second to renew at, for a certificate that has come just now; otherwise as ``renew_at``."""
+        pause = max(self.least_interval, self.rest * (not_after - now))
+        return max(self.renew_at(not_before, not_after, draw), now + pause)
 
     def freshness(self, not_before: float, not_after: float, now: float) -> Freshness:
         """How a certificate stands now (without jitter)."""

@@ -213,9 +213,7 @@ class ControlIdentity:
                 continue
             try:
                 self.renew()
-                failures = 0
-                due = self._due()
-                await trio.sleep(self._rotation.least_interval)
+                failures, due = 0, self._due()
             except IdentityError as error:
                 failures += 1
                 log.error("own certificate cannot be renewed", extra={"error": str(error)})  # noqa: TRY400 - no bug of ours
@@ -225,7 +223,9 @@ class ControlIdentity:
     def _due(self) -> float:
         if self.current is None:
             return 0.0
-        return self._rotation.renew_at(self.current.not_before, self.current.not_after, self._rng.uniform(-1, 1))
+        return self._rotation.next_after(
+            self.current.not_before, self.current.not_after, self._wall_clock(), self._rng.uniform(-1, 1)
+        )
 
     def _end(self) -> float:
         return self.current.not_after if self.current else 0.0

@@ -24,7 +24,7 @@ from meshd.net.memory import MemoryNetwork
 from meshd.net.timers import Timers
 from meshd.snapshot.protocol import SecretResponse
 from meshd.snapshot.snapshot import SecretRef
-from tests.agent.rig import CONTROL, AgentRig, Clock, ControlRig, mark_of, snapshot
+from tests.agent.rig import CONTROL, AgentRig, Clock, ControlRig, make_agent, mark_of, snapshot
 
 Launch = Callable[..., AgentRig]
 
@@ -605,3 +605,102 @@ async def test_parts_on_disk_are_those_in_use(
         assert published is not None
         assert {path.name for path in stray.parent.iterdir()} == set(published.parts)
     assert len(rig.applied) == 3
+
+
+@pytest.mark.parametrize("jump", [3600.0, 13 * 3600.0, 20 * 3600.0])
+async def test_a_clock_that_jumps_ahead_makes_no_storm(
+    jump: float, control: ControlRig, network: MemoryNetwork, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    own = Clock()
+    rig = make_agent(network, own, token=control.token(), trust_bundle=control.authority.bundle.pem)
+    nursery.start_soon(rig.run)
+    await trio.sleep(60)
+    own.skew = jump
+    await trio.sleep(3600)
+    assert rig.failure is None
+    assert rig.agent.status.ready
+    assert control.issuer.issued <= 4
+
+
+async def test_a_clock_that_is_behind_at_the_start_keeps_what_was_saved(
+    control: ControlRig, launch: Launch, tmp_path: Path, clock: Clock, autojump_clock: MockClock
+) -> None:
+    first = launch(token=control.token(), trust_bundle=control.authority.bundle.pem, state_dir=tmp_path / "agent")
+    await trio.sleep(1)
+    await first.kill()
+    clock.skew = -86400.0
+    again = launch(state_dir=tmp_path / "agent")
+    await trio.sleep(5)
+    assert again.failure is None
+    assert again.agent.status.reason.startswith("the certificate is not valid now")
+    clock.skew = 0.0
+    await trio.sleep(10)
+    assert again.agent.status.ready
+
+
+async def test_a_saved_identity_that_expired_and_no_token(
+    control: ControlRig, launch: Launch, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    first = launch(token=control.token(), trust_bundle=control.authority.bundle.pem, state_dir=tmp_path / "agent")
+    await trio.sleep(1)
+    await first.kill()
+    await trio.sleep(25 * 3600)
+    again = launch(state_dir=tmp_path / "agent")
+    await again.ended.wait()
+    assert "(a saved one was left aside: its certificate has expired) and no join token" in str(again.failure)
+
+
+async def test_a_saved_configuration_that_is_torn_is_fetched_again(
+    control: ControlRig, launch: Launch, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    first = launch(token=control.token(), trust_bundle=control.authority.bundle.pem, state_dir=tmp_path / "agent")
+    await trio.sleep(1)
+    await first.kill()
+    part = next((tmp_path / "agent" / "parts").iterdir())
+    part.write_bytes(part.read_bytes()[:-1])
+    again = launch(state_dir=tmp_path / "agent")
+    assert again.applied == []
+    await trio.sleep(1)
+    assert [mark_of(each) for each in again.applied] == ["one"]
+    assert again.agent.status.ready
+
+
+async def test_a_saved_configuration_that_cannot_be_applied_is_left_aside(
+    control: ControlRig,
+    network: MemoryNetwork,
+    clock: Clock,
+    tmp_path: Path,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+) -> None:
+    first = make_agent(
+        network, clock, token=control.token(), trust_bundle=control.authority.bundle.pem, state_dir=tmp_path / "agent"
+    )
+    nursery.start_soon(first.run)
+    await trio.sleep(1)
+    await first.kill()
+    again = make_agent(network, clock, load=False, state_dir=tmp_path / "agent")
+    again.refuse = "the port is taken"
+    assert not again.agent.load()
+    nursery.start_soon(again.run)
+    await trio.sleep(2)
+    assert again.agent.status.refused_reason == "the port is taken"
+    assert control.nodes.rows(control.api.polling.version_of)[0].status == "REFUSED"
+    assert again.agent.status.reason.startswith("no configuration yet")
+
+
+async def test_leaving_a_control_plane_that_hangs_is_bounded(
+    control: ControlRig, launch: Launch, autojump_clock: MockClock
+) -> None:
+    rig = launch(token=control.token(), trust_bundle=control.authority.bundle.pem)
+    await trio.sleep(1)
+    rig.scope.cancel()
+    await rig.ended.wait()
+
+    async def hang(_stream: ServerStream) -> bool:
+        await trio.sleep_forever()
+
+    control.interfere = hang
+    began = trio.current_time()
+    await rig.agent.leave()
+    assert trio.current_time() - began <= 2

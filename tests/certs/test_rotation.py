@@ -42,6 +42,15 @@ def test_a_certificate_without_life() -> None:
     assert ROTATION.renew_at(5, 4, 0.5) == 5
 
 
+def test_after_a_renewal_there_is_rest_whatever_the_clock_says() -> None:
+    """A clock that is 13 hours ahead sees every new certificate past its half life."""
+    issued, now = 0.0, 13 * 3600.0
+    due = ROTATION.next_after(issued, issued + DAY, now, 0)
+    assert due == now + 11 * 3600 / 4
+    assert ROTATION.next_after(0, DAY, 0, 0) == DAY / 2
+    assert ROTATION.next_after(0, 10, 20, 0) == 21
+
+
 def test_sleeps_are_short_enough_to_see_the_clock_jump() -> None:
     assert ROTATION.sleep(DAY, 0) == ROTATION.longest_sleep
     assert ROTATION.sleep(10, 4) == 6

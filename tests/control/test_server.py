@@ -23,7 +23,8 @@ from meshd.errors import IdentityError
 from meshd.http.h1 import H1ClientConnection
 from meshd.http.head import Headers, RequestHead
 from meshd.net.address import Address
-from meshd.snapshot.protocol import MAX_BATCH, CertificateRequest
+from meshd.snapshot.protocol import MAX_BATCH, CertificateRequest, SecretResponse
+from meshd.snapshot.snapshot import SecretRef
 from tests.agent.rig import LOCAL_SECRET, OPERATORS, ControlRig, snapshot
 from tests.control.api import REGISTRATION, Client, identity_of, request
 
@@ -209,6 +210,22 @@ async def test_parts_of_others_do_not_exist(control: ControlRig) -> None:
     assert (await reviews.ask("POST", "/v1/parts", {"digests": both}, meshd_node="n1")).status == 404
     many = ["0" * 64] * 513
     assert (await reviews.ask("POST", "/v1/parts", {"digests": many}, meshd_node="n1")).status == 400
+
+
+async def test_secrets_are_for_those_whose_configuration_names_them(control: ControlRig, nursery: trio.Nursery) -> None:
+    name = "kubernetes://web"
+    await control.stop()
+    control.options["secrets"] = lambda _scope, asked: SecretResponse(asked, "v1", "CERT", "KEY")
+    await control.start(nursery)
+    control.publish(gateway=snapshot("g", secrets=(SecretRef(name, "v1"),)), reviews=snapshot("one"))
+    gateway, reviews = Client(control, identity_of(control, "gateway")), Client(control, identity_of(control))
+    for proxy in (gateway, reviews):
+        await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")
+    path = "/v1/secrets/kubernetes%3A%2F%2Fweb"
+    assert (await gateway.ask("GET", path, meshd_node="n1")).json["key"] == "KEY"
+    for proxy, where in ((reviews, path), (gateway, path + "x"), (gateway, "/v1/secrets/%2e%2e")):
+        answer = await proxy.ask("GET", where, meshd_node="n1")
+        assert (answer.status, answer.code) == (404, "no_secret")
 
 
 async def test_conditional_and_waiting_polls(control: ControlRig, autojump_clock: MockClock) -> None:
