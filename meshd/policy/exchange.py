@@ -71,12 +71,14 @@ class Response:
     """Made by meshd, not by a backend."""
 
 
-@attrs.define(eq=False)
 class Exchange:
     """One request and its response, from head to last byte. Made by the downstream side of the proxy.
 
     Filters read and edit ``request``; the rest is the record that becomes the
     access log line, the metrics and the explanation. Byte counts are bodies'.
+
+    A plain class, not an attrs one: defaults that are the class's own cost
+    nothing to make, and one of these is made for every request.
     """
 
     connection: ConnectionInfo
@@ -95,7 +97,7 @@ class Exchange:
     downstream_peer: Peer | None = None
     attempts: int = 0
     status: int = 0
-    flags: list[ResponseFlag] = attrs.Factory(list)
+    flags: list[ResponseFlag]
     detail: str = ""
     reason: str = ""
     upstream_failure: str = ""
@@ -112,6 +114,15 @@ class Exchange:
     """The client's address as trusted hops tell it (x-forwarded-for, PROXY protocol); "" is the connection's peer."""
     reroute: bool = False
     """Set by a filter of the chain that changed what routes look at: the route is asked for again."""
+
+    def __init__(self, connection: ConnectionInfo, request: RequestHead, started: float, **known: object) -> None:
+        """``known``: any other field."""
+        self.connection = connection
+        self.request = request
+        self.started = started
+        self.flags = []
+        if known:
+            self.__dict__.update(known)
 
 
 class HeadFilter(Protocol):

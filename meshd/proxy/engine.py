@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 import trio
@@ -88,6 +88,7 @@ class Engine:
         self._bound: dict[str, Binding] = {}
         self._leaving: set[Acceptor] = set()
         self._acceptor_nursery: trio.Nursery | None = None
+        self._now: Callable[[], float] = trio.current_time
         self._draining = False
         self._stopped = trio.Event()
 
@@ -126,6 +127,7 @@ class Engine:
         live = prepared.live
         leaving = self._swap_upstreams(live, prepared.endpoints)
         acceptors = self._swap_acceptors(prepared)
+        live.now = self._now
         live.own = frozenset(acceptor.address for acceptor in self._acceptors.values())
         self.live = live
         for upstream in leaving:
@@ -246,6 +248,9 @@ class Engine:
         # What fails in it is one connection's business and is reported to whoever waits for it.
         async with trio.open_nursery() as upstream_nursery:
             self._connector.nursery = upstream_nursery
+            self._now = trio.lowlevel.current_clock().current_time
+            if self.live is not None:
+                self.live.now = self._now
             for upstream in self._upstreams.values():
                 if isinstance(upstream, DnsUpstream):
                     upstream.start()

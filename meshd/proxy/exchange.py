@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import attrs
 import trio
 
 from meshd.http.stream import ServerStream
 from meshd.net.timers import Timer
-from meshd.policy.exchange import Exchange, Reply
+from meshd.policy.exchange import ConnectionInfo, Exchange, Reply
 from meshd.proxy.reply import ClientGone
 
 if TYPE_CHECKING:
@@ -32,14 +31,13 @@ class Abortable(Protocol):
         ...
 
 
-@attrs.define(eq=False)
 class ProxyExchange(Exchange):
     """One request and its response on their way through this proxy."""
 
-    stream: ServerStream = attrs.field(kw_only=True)
-    live: Live = attrs.field(kw_only=True)
+    stream: ServerStream
+    live: Live
     """The configuration this request was begun with, and ends with."""
-    manager: Manager = attrs.field(kw_only=True)
+    manager: Manager
     entry: RouteEntry | None = None
     no_route: Reply | None = None
     """Why there is no ``entry``; answered after the chain's filters."""
@@ -60,6 +58,16 @@ class ProxyExchange(Exchange):
     tunnel: bool = False
     """Switched to another protocol: bytes both ways until both have ended."""
 
+    def __init__(self, connection: ConnectionInfo, stream: ServerStream, live: Live, manager: Manager) -> None:
+        # Exchange.__init__, written out: this is made for every request.
+        self.connection = connection
+        self.request = stream.request
+        self.started = live.now()
+        self.flags = []
+        self.stream = stream
+        self.live = live
+        self.manager = manager
+
     def abort(self, error: Exception) -> None:
         """End the exchange: what is waited for raises ``error``; so does the next thing that would wait."""
         if self.failure is not None:
@@ -73,7 +81,7 @@ class ProxyExchange(Exchange):
     def touch(self) -> None:
         """Something moved: the idle timer starts again."""
         if self.idle is not None:
-            self.idle.deadline = trio.current_time() + self.manager.http.stream_idle_timeout
+            self.idle.deadline = self.live.now() + self.manager.http.stream_idle_timeout
 
     def client_gone(self, error: Exception) -> None:
         """The client hung up or reset its stream (``ServerStream.on_abort``)."""

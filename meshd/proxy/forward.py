@@ -208,7 +208,8 @@ class Tries:
             head.headers.set(ATTEMPT_COUNT, b"%d" % exchange.attempts)
         if pooled.metadata_due or head.expect_continue:
             head = _adapted(head, exchange, pooled)
-        began = trio.current_time()
+        now = exchange.live.now
+        began = now()
         if self.upload is None:
             # A head that asks for another protocol leaves its stream open for it.
             await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
@@ -217,7 +218,7 @@ class Tries:
         response = await stream.receive_head()
         if exchange.idle is not None:
             exchange.touch()
-        service_time = int((trio.current_time() - began) * 1000)
+        service_time = int((now() - began) * 1000)
         exchange.upstream_service_time_ms = service_time
         response.headers.remove(_SERVICE_TIME)
         response.headers.append(b"%b: %d\r\n" % (_SERVICE_TIME, service_time))

@@ -26,10 +26,18 @@ A = "10.0.0.1:9080"
 ALWAYS = Percent(1_000_000)
 
 
+class FakeStream:
+    request = RequestHead(b"GET", b"/")
+
+
+class FakeLive:
+    now = staticmethod(trio.current_time)
+
+
 def exchange() -> ProxyExchange:
     address = Address("10.0.0.9", 1)
     info = ConnectionInfo(Direction.OUTBOUND, address, address, 80)
-    return ProxyExchange(info, RequestHead(b"GET", b"/"), 0.0, stream=None, live=None, manager=None)
+    return ProxyExchange(info, FakeStream(), FakeLive(), None)
 
 
 @attrs.frozen

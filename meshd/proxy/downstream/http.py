@@ -78,15 +78,7 @@ class HttpConnection:
         live = self._current()
         if live is not self._live:
             live = self._adopt(live, stream)
-        manager = self._manager
-        exchange = ProxyExchange(
-            self._info,
-            stream.request,
-            trio.current_time(),
-            stream=stream,
-            live=live,
-            manager=manager,
-        )
+        exchange = ProxyExchange(self._info, stream, live, self._manager)
         stream.on_abort = exchange.client_gone
         body = stream.body
         try:
@@ -284,7 +276,7 @@ def _report(exchange: ProxyExchange) -> None:
     live = exchange.live
     exchange.bytes_received = stream.bytes_received
     exchange.bytes_sent = stream.bytes_sent
-    now = trio.current_time()
+    now = live.now()
     live.metrics.record(exchange, now - exchange.started)
     if live.logger is not None:
         live.logger.log(exchange, now)

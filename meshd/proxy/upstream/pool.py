@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Pooled:
     """A connection of a pool. Made when it is connected; closed by the pool's upstream."""
 
-    __slots__ = ("born", "client", "hangup_hook", "local", "metadata_due", "mtls")
+    __slots__ = ("born", "client", "hangup_hook", "local", "metadata_due", "mtls", "multiplexed")
 
     def __init__(self, client: ClientConnection, born: float, *, mtls: bool) -> None:
         self.client = client
@@ -34,6 +34,7 @@ class Pooled:
         self.mtls = mtls
         self.metadata_due = mtls
         """The peer has not been told yet who we are."""
+        self.multiplexed = client.protocol == "h2"
         self.local = str(client.connection.local)
         self.hangup_hook: Callable[[], None] | None = None
         """What to call when the peer hangs up while it is free."""

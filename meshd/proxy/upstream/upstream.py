@@ -220,7 +220,7 @@ class Upstream:
 
     def _leased(self, host: Host, pooled: Pooled) -> Lease:
         client = pooled.client
-        if client.protocol != "h2":
+        if not pooled.multiplexed:
             client.connection.on_hangup = None
         host.requests += 1
         self.active += 1
@@ -230,28 +230,28 @@ class Upstream:
         self.active -= 1
         host.active -= 1
         client = pooled.client
-        multiplexed = client.protocol == "h2"
-        if self._spent(host, pooled):
-            if multiplexed and not client.is_idle() and not client.is_closed():
+        if pooled.multiplexed:
+            if not (host.retired or client.is_closed() or self._worn(pooled)):
+                pass
+            elif client.is_idle() or client.is_closed():
+                self._drop(host, pooled)
+            else:
                 # No new streams on it; it closes with its last one.
                 host.pool.remove(pooled)
-                return
+        elif host.retired or not client.is_available() or self._worn(pooled):
             self._drop(host, pooled)
-        elif not multiplexed:
+        else:
             self._rest(host, pooled)
         if host.pool.waiters:
             self._serve(host)
 
-    def _spent(self, host: Host, pooled: Pooled) -> bool:
-        client = pooled.client
+    def _worn(self, pooled: Pooled) -> bool:
+        """Has a connection carried, or lived through, as much as the cluster allows?"""
         limits = self.cluster.limits
-        if host.retired or client.is_closed():
-            return True
-        if limits.max_requests_per_connection and client.requests >= limits.max_requests_per_connection:
-            return True
-        if limits.max_connection_duration and trio.current_time() - pooled.born >= limits.max_connection_duration:
-            return True
-        return client.protocol != "h2" and not client.is_available()
+        most, duration = limits.max_requests_per_connection, limits.max_connection_duration
+        return (most > 0 and pooled.client.requests >= most) or (
+            duration > 0 and trio.current_time() - pooled.born >= duration
+        )
 
     def _rest(self, host: Host, pooled: Pooled) -> None:
         """Put a free HTTP/1.1 connection where the next request finds it first."""
@@ -272,7 +272,7 @@ class Upstream:
                 continue
             waiter = pool.next_waiter()
             if waiter is None:
-                if pooled.client.protocol != "h2":
+                if not pooled.multiplexed:
                     self._rest(host, pooled)
                 break
             waiter.give(self._leased(host, pooled))
@@ -329,7 +329,7 @@ class Upstream:
         host.connections += 1
         pooled = Pooled(client, trio.current_time(), mtls=mutual(self.cluster, host.endpoint))
         pooled.hangup_hook = lambda: self._hung_up(host, pooled)
-        if client.protocol == "h2":
+        if pooled.multiplexed:
             pool.multiplexed.append(pooled)
         else:
             self._rest(host, pooled)
