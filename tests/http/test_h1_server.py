@@ -365,6 +365,47 @@ async def test_bytes_are_counted(serve: Serve) -> None:
     assert streams[0].ended
 
 
+@pytest.mark.parametrize("first", [b"\r", b"\r\n", b"\r\nGET"])
+async def test_one_blank_line_before_a_request_is_forgiven(serve: Serve, first: bytes) -> None:
+    served = serve(ok)
+    await served.send(first)
+    await trio.testing.wait_all_tasks_blocked()
+    await served.send((b"\r\n" + GET).removeprefix(first))
+    assert (await served.client.receive()).startswith(b"HTTP/1.1 200 OK")
+    await served.send(b"\r\n\r\n" + GET)
+    assert (await served.read_all()).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("begun", [b"", b"\r", b"GET / HT"])
+async def test_a_client_that_goes_between_requests_is_no_news(serve: Serve, begun: bytes) -> None:
+    for end in ("eof", "reset"):
+        served = serve(ok)
+        if begun:
+            await served.send(begun)
+        await trio.testing.wait_all_tasks_blocked()
+        if end == "eof":
+            await served.client.send_eof()
+        else:
+            served.wire.cut()
+        await served.done.wait()
+        assert not served.bugs
+
+
+async def test_a_client_gone_before_anybody_listened_is_heard_of(serve: Serve) -> None:
+    heard: list[Exception] = []
+
+    async def handler(stream: ServerStream) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        stream.on_abort = heard.append
+        stream.abort(ConnectionLost("gone"))
+
+    served = serve(handler)
+    await served.send(GET)
+    await served.client.send_eof()
+    await served.done.wait()
+    assert len(heard) == 1
+
+
 async def test_other_connections_get_their_turn(serve: Serve) -> None:
     """A client that sends ahead is served in order, but not to the end before others."""
     served = serve(ok, limits=HttpLimits(requests_per_turn=4))

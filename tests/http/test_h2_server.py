@@ -312,6 +312,51 @@ async def test_a_reset_is_heard_of(connect) -> None:
     await served.done.wait()
 
 
+async def test_a_reset_before_anybody_listened_is_heard_of(connect) -> None:
+    heard: list[Exception] = []
+
+    async def handler(stream: ServerStream) -> None:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        stream.on_abort = heard.append
+        assert stream.on_abort is None
+        stream.abort(ConnectionLost("gave up"))
+        with pytest.raises(ConnectionLost):
+            await ok(stream)
+
+    peer, served = await connect(handler)
+    stream_id = await peer.request()
+    await trio.testing.wait_all_tasks_blocked()
+    peer.h2.reset_stream(stream_id)
+    await peer.flush()
+    served.drain.begin()
+    await served.done.wait()
+    assert len(heard) == 1
+    assert not served.bugs
+
+
+async def test_what_http2_has_not_is_a_bug(connect) -> None:
+    async def handler(stream: ServerStream) -> None:
+        await stream.respond(ResponseHead(101, upgrade=b"x"), end=False)
+
+    peer, served = await connect(handler)
+    stream_id = await peer.request()
+    await peer.wait_for(h2.events.StreamEnded, stream_id)
+    assert peer.head(stream_id)[b":status"] == b"500"
+    assert isinstance(served.bugs[0], ValueError)
+
+
+async def test_bad_trailers_end_the_stream_only(connect) -> None:
+    peer, served = await connect(echo, lenient=True)
+    stream_id = await peer.request(POST, b"x", end=False)
+    peer.h2.send_headers(stream_id, [(b"x-forwarded-for", b"1")], end_stream=True)
+    await peer.flush()
+    reset = await peer.wait_for(h2.events.StreamReset, stream_id)
+    assert reset.error_code == 1
+    fine = await peer.request()
+    await peer.wait_for(h2.events.StreamEnded, fine)
+    assert not served.bugs
+
+
 async def test_losing_the_connection_ends_all_streams(connect) -> None:
     heard: list[Exception] = []
 

@@ -14,6 +14,9 @@ EDITS = st.one_of(
     st.tuples(st.just("add"), NAMES.map(bytes.lower), VALUES),
     st.tuples(st.just("set"), NAMES.map(bytes.lower), VALUES),
     st.tuples(st.just("remove"), NAMES.map(bytes.lower), st.just(b"")),
+    st.tuples(st.just("append"), NAMES.map(bytes.lower), VALUES),
+    st.tuples(st.just("extend"), NAMES.map(bytes.lower), VALUES),
+    st.tuples(st.just("remove_prefix"), st.sampled_from([b"x-", b"x-a", b"b"]), st.just(b"")),
     st.tuples(st.just("look"), NAMES.map(bytes.lower), st.just(b"")),
 )
 
@@ -34,6 +37,16 @@ def test_edits_do_as_with_a_list(items: list[tuple[bytes, bytes]], edits: list[t
         elif what == "remove":
             headers.remove(name)
             model = [item for item in model if item[0] != name]
+        elif what == "append":
+            headers.append(b"%b: %b\r\n" % (name, value))
+            model.append((name, value))
+        elif what == "extend":
+            headers.extend(Headers.of([(name.upper(), value)]))
+            model.append((name, value))
+        elif what == "remove_prefix":
+            assert headers.has_prefix(name) == any(item[0].startswith(name) for item in model)
+            headers.remove_prefix(name)
+            model = [item for item in model if not item[0].startswith(name)]
         wanted = [item[1] for item in model if item[0] == name]
         assert headers.get_all(name) == wanted
         assert headers.get(name) == (b",".join(wanted) if wanted else None)
