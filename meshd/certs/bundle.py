@@ -129,6 +129,6 @@ def pinned_roots(bundle: TrustBundle, facts: Iterable[CertificateFacts], pin: st
         raise IdentityError(
             f"the control plane's CA is not the one pinned by {wanted[:19]}…: "
             "either it is another mesh's control plane or someone stands in between; "
-            "compare with `meshd ca` on the control plane's machine"
+            "compare with the ca_hash that the control plane logs when it starts"
         )
     return attrs.evolve(bundle, roots=tuple(kept))

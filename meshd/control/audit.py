@@ -33,7 +33,8 @@ class AuditLog:
         ensure_directory(path.parent)
         self._path = path
         self._wall_clock = wall_clock
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # The whole mutable state is the open file.
+        self._descriptor = _open(path)
 
     def write(self, event: str, **fields: str | float) -> None:
         """Append one event.
@@ -54,6 +55,20 @@ class AuditLog:
         if written != len(line):
             raise IdentityError(f"the audit log {self._path} cannot be written: the disk is full")
 
+    def reopen(self) -> None:
+        """Go on in a new file: whoever rotates logs has moved the old one away.
+
+        Raises:
+            OSError: the new file cannot be opened; the old one goes on.
+        """
+        descriptor = _open(self._path)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -201,7 +201,7 @@ class ControlApi:
                 403,
                 "not_admin",
                 "the nodes are shown to administrators only",
-                mend="run this as the control plane's user on its machine, or name the identity with --admin-identity",
+                mend="run this as the control plane's user on its machine",
             )
         return Answer(200, write(self.nodes_response()))
 

@@ -129,12 +129,18 @@ class ControlPlane:
     _https: ApiListener | None = attrs.field(default=None, init=False)
     _bell: Bell | None = attrs.field(default=None, init=False)
     _found: tuple[tuple[Document, ...], tuple[Finding, ...]] = attrs.field(default=((), ()), init=False)
+    _analysed: tuple[Finding, ...] = attrs.field(default=(), init=False)
     _fresh: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @property
     def office(self) -> Office | None:
         """What it is made of, once it runs."""
         return self._office
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found in the documents, one by one and across each other."""
+        return (*self._found[1], *self._analysed)
 
     @property
     def settled(self) -> bool:
@@ -214,7 +220,8 @@ class ControlPlane:
             await self._fresh.wait()
             self._fresh = trio.Event()
             documents, findings = self._found
-            log.tell((*findings, *await work(partial(analyze, documents))))
+            self._analysed = await work(partial(analyze, documents))
+            log.tell((*findings, *self._analysed))
 
     def _not_ready(self) -> str:
         office = self._office
@@ -233,7 +240,13 @@ class ControlPlane:
         if self._bell is not None:
             self._bell.ring()
         office = self._office
-        if office is not None and office.authority.reload():
+        if office is None:
+            return
+        try:
+            office.audit.reopen()
+        except OSError as error:
+            logger.warning("the audit log cannot be opened anew", extra={"error": error.strerror})
+        if office.authority.reload():
             office.identity.renew()
             office.publisher.wake()
 

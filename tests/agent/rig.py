@@ -32,6 +32,7 @@ from meshd.control.tokens import TokenStore
 from meshd.errors import ConfigError
 from meshd.http.stream import ServerStream
 from meshd.net.address import Address
+from meshd.net.connection import Network
 from meshd.net.memory import MemoryNetwork, StaticResolver
 from meshd.net.timers import Timers
 from meshd.snapshot.protocol import Registration
@@ -69,7 +70,7 @@ def compile_fake(mesh: FakeMesh, scope: Scope) -> Snapshot:
 class ControlRig:
     """A control plane's rooms. ``start`` and ``stop`` are its process's life; ``state`` survives it."""
 
-    def __init__(self, network: MemoryNetwork, state: Path, clock: Clock, **options: object) -> None:
+    def __init__(self, network: Network, state: Path, clock: Callable[[], float], **options: object) -> None:
         self.network, self.state, self.clock, self.options = network, state, clock, options
         self.scope: trio.CancelScope | None = None
         self.starts = 0
@@ -140,8 +141,10 @@ class ControlRig:
                 nursery.start_soon(timers.run)
                 nursery.start_soon(self.identity.run)
                 nursery.start_soon(self.nodes.run, self.documents.append)
-                nursery.start_soon(self.listener.serve, self.network.listen(CONTROL))
-                nursery.start_soon(plain.serve, self.network.listen(OPERATORS))
+                listening = self.network.listen(self.options.get("listen", CONTROL))  # type: ignore[arg-type]
+                self.address = listening.address
+                nursery.start_soon(self.listener.serve, listening)
+                nursery.start_soon(plain.serve, self.network.listen(self.options.get("operators", OPERATORS)))  # type: ignore[arg-type]
                 task_status.started()
 
     async def stop(self) -> None:

@@ -48,3 +48,16 @@ def test_what_cannot_be_written_refuses_the_act(tmp_path: Path, monkeypatch: pyt
         log.write("x")
     monkeypatch.undo()
     log.close()
+
+
+def test_reopened_after_rotation(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.log", lambda: 0.0)
+    log.write("one")
+    (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
+    log.write("two")
+    log.reopen()
+    log.write("three")
+    log.close()
+    assert '"three"' in (tmp_path / "audit.log").read_text()
+    assert (tmp_path / "audit.log.1").read_text().count("\n") == 2
+    assert stat.S_IMODE((tmp_path / "audit.log").stat().st_mode) == 0o600

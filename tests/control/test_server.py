@@ -483,3 +483,27 @@ def test_the_documentation_has_the_limits_in_force() -> None:
     assert f"({waiting:.0f} s with a wait of {agent.poll_wait:.0f} s)" in text
     backoff = Backoff()
     assert f"from {backoff.first} s to {backoff.most:.0f} s" in text
+
+
+async def raw_exchange(control: ControlRig, head: bytes) -> bytes:
+    connection = await control.network.connect(OPERATORS)
+    await connection.send(head + b"\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    data = b""
+    while piece := await connection.receive():
+        data += piece
+    return data
+
+
+async def test_head_has_the_length_and_no_body(control: ControlRig) -> None:
+    data = await raw_exchange(control, b"HEAD /ready HTTP/1.1")
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 6\r\n" in data
+    assert data.endswith(b"\r\n\r\n")
+
+
+async def test_no_content_has_no_length(control: ControlRig) -> None:
+    proxy = Client(control, identity_of(control))
+    answer = await proxy.ask("DELETE", "/v1/registration", meshd_node="n1")
+    assert answer.status == 204
+    assert answer.headers.get(b"content-length") is None
+    assert (await proxy.ask("PUT", "/v1/registration", REGISTRATION, meshd_node="n1")).status == 200
