@@ -175,6 +175,22 @@ def test_files_of_the_sample_are_live_within_a_second(
     browser.until(good, row=12)
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "percent"),
+    [("reviews-90-10", "reviews-v2", 10), ("reviews-80-20", "reviews-v2", 20), ("reviews-50-v3", "reviews-v3", 50)],
+)
+def test_weights(url: str, store: Path, name: str, version: str, percent: int) -> None:
+    apply(store, f"virtual-service-{name}")
+    browser = Browser(url)
+    browser.until(lambda page: page.reviews in {"reviews-v1", version})
+    pages = 120
+    seen = [browser.look().reviews for _ in range(pages)]
+    assert set(seen) == {"reviews-v1", version}
+    expected = pages * percent / 100
+    spread = (expected * (1 - percent / 100)) ** 0.5
+    assert abs(seen.count(version) - expected) < 4 * spread
+
+
 def test_the_delay_that_jason_sees(url: str, store: Path) -> None:
     """Istio's fault-injection task: seven seconds are too many for version 2 of reviews, or rather for productpage."""
     apply(store, "virtual-service-all-v1", "virtual-service-reviews-test-v2", "virtual-service-ratings-test-delay")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import attrs
@@ -29,6 +30,12 @@ TOUR_WITHIN = 58.0
 LOOK_EVERY = 0.02
 PAGES_TO_TRUST = 8
 """Pages in a row before a change is believed."""
+PAGES_TO_COUNT = 120
+PAGES_AT_ONCE = 6
+FEWEST_PERCENT, MOST_PERCENT = 6, 36
+"""Around 20 of 120 draws: four standard deviations either way."""
+LEAST_TRAFFIC = 40
+"""Requests before "none failed" means something."""
 TRAFFIC_EVERY = 0.02
 """Seconds between the requests of the traffic that runs beside a stop."""
 
@@ -70,6 +77,7 @@ class Tour:
             ("plain text is refused", self.plain_text),
             ("the versions take turns", self.turns),
             ("a route changes", self.route),
+            ("a route by weight", self.weights),
             ("an injected abort", self.abort),
             ("an injected delay", self.delay),
             ("a policy refuses", self.deny),
@@ -108,6 +116,24 @@ class Tour:
         with self._in_store("reviews-v3.yaml"):
             took = await self._live(lambda page: page.reviews == "reviews-v3" and page.stars == "red")
             return f"red stars for everybody after {took * 1000:.0f} ms"
+
+    async def weights(self) -> str:
+        seen: Counter[str] = Counter()
+
+        async def look() -> None:
+            seen[(await self.visitor.page()).reviews] += 1
+
+        with self._in_store("reviews-80-20.yaml"):
+            await self._settled(lambda page: page.reviews in {"reviews-v1", "reviews-v2"}, "the weighted route")
+            for _ in range(PAGES_TO_COUNT // PAGES_AT_ONCE):
+                # The errors of one page are those of the stop.
+                async with trio.open_nursery() as pages_nursery:
+                    for _ in range(PAGES_AT_ONCE):
+                        pages_nursery.start_soon(look)
+        percent = round(100 * seen["reviews-v2"] / PAGES_TO_COUNT)
+        if set(seen) != {"reviews-v1", "reviews-v2"} or not FEWEST_PERCENT <= percent <= MOST_PERCENT:
+            raise NotSeen(f"of {PAGES_TO_COUNT} pages: {dict(seen)}")
+        return f"{percent} % of {PAGES_TO_COUNT} pages by version 2, where 20 were asked for"
 
     async def abort(self) -> str:
         async with self._calm():
@@ -155,14 +181,18 @@ class Tour:
         return f"SIGKILL to {dead}; a change was live {took:.1f} s after its return; {traffic.verdict()}"
 
     async def rotation(self) -> str:
+        # Seen by the other side: the certificate that details is shown by productpage.
+        before = await self._shown_to_details()
         async with self._traffic() as traffic:
-            # Seen by the other side: the certificate that details is shown by productpage.
-            before = await self._shown_to_details()
             with trio.move_on_after(ROTATION_WITHIN):
                 while (now := await self._shown_to_details()) == before:
-                    await trio.sleep(0.2)
+                    await trio.sleep(TRAFFIC_EVERY)
             if now == before:
                 raise NotSeen(f"productpage still shows {before[:12]}")
+            # The old one was shown before and the new one is from now on.
+            asked = traffic.asked
+            while traffic.asked < asked + LEAST_TRAFFIC // 2:
+                await trio.sleep(TRAFFIC_EVERY)
         return f"productpage showed {before[:12]}, now {now[:12]}; {traffic.verdict()}"
 
     async def _shown_to_details(self) -> str:
@@ -237,6 +267,8 @@ class Tour:
         async with trio.open_nursery() as traffic_nursery:
             traffic_nursery.start_soon(self._ask_steadily, traffic)
             yield traffic
+            while traffic.asked < LEAST_TRAFFIC:
+                await trio.sleep(LOOK_EVERY)
             traffic_nursery.cancel_scope.cancel()
 
     async def _ask_steadily(self, traffic: Traffic) -> None:
