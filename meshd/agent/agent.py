@@ -72,8 +72,9 @@ class Agent:
         )
         self._poller = Poller(config, world, apply, trust_domain=self._trust_domain, keystore=self._keystore)
         self._contexts = TlsContexts(self._holder, wall_clock=world.wall_clock)
-        # The rest of the mutable state: why a saved identity was not taken, whether the application is well, what the control
-        # plane last said or did, what fails in each loop, and events that end the waits of the loops.
+        # The rest of the mutable state: why a saved identity was not taken, whether the
+        # application is well, what the control plane last said or did, what fails in each
+        # loop, and events that end the waits of the loops.
         self._healthy = config.registration.healthy
         self._aside = ""
         self._registered = False

@@ -115,8 +115,7 @@ class Poller:
 
         self.secrets = self._keystore.load_secrets()
         try:
-            snapshot = wire.decode(manifest, get_part, self._memo)
-            self._check_mesh(snapshot)
+            snapshot = self._decode(manifest, get_part)
             self._apply(snapshot)
         except ConfigError as error:
             log.warning("the saved configuration cannot be used", extra={"error": str(error)})
@@ -193,8 +192,7 @@ class Poller:
 
     async def _take(self, channel: Channel, manifest: bytes, version: str) -> None:
         parts = await self._fetch(channel, manifest)
-        snapshot = wire.decode(manifest, parts.__getitem__, self._memo)
-        self._check_mesh(snapshot)
+        snapshot = self._decode(manifest, parts.__getitem__)
         secrets = await self._fetch_secrets(channel, snapshot.secrets)
         before, self.secrets = self.secrets, secrets
         try:
@@ -218,6 +216,18 @@ class Poller:
         self._rejected += 1
         self.refused, self.refused_reason = version, reason[:MAX_REASON]
         log.warning("configuration refused", extra={"version": version[:12], "reason": reason})
+
+    def _decode(self, manifest: bytes, get_part: Callable[[str], bytes]) -> Snapshot:
+        try:
+            snapshot = wire.decode(manifest, get_part, self._memo)
+        except ConfigError:
+            raise
+        except Exception as error:
+            # A bug while reading must not end a proxy that runs.
+            log.exception("a configuration could not be read")
+            raise ConfigError(f"internal error while reading: {type(error).__name__}") from error
+        self._check_mesh(snapshot)
+        return snapshot
 
     def _check_mesh(self, snapshot: Snapshot) -> None:
         ours = self._trust_domain()

@@ -271,3 +271,38 @@ async def test_a_local_credential_heals_an_expired_certificate(
     control.interfere = None
     await trio.sleep(90)
     assert rig.agent.status.ready
+
+
+async def test_a_bug_while_reading_does_not_end_the_proxy(
+    control: ControlRig, launch: Launch, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = launch(token=control.token(), trust_bundle=control.authority.bundle.pem)
+    await trio.sleep(1)
+
+    def broken(*_: object) -> object:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(wire, "decode", broken)
+    control.publish(reviews=snapshot("two"))
+    await trio.sleep(5)
+    assert rig.failure is None
+    assert "internal error while reading: ZeroDivisionError" in rig.agent.status.problem
+    monkeypatch.undo()
+    await trio.sleep(10)
+    assert [mark_of(each) for each in rig.applied] == ["one", "two"]
+
+
+async def test_cut_at_any_moment_it_comes_back(control: ControlRig, launch: Launch, autojump_clock: MockClock) -> None:
+    """Every connection is cut after a while that grows by one wire's worth each time."""
+    rig = launch(token=control.token(), trust_bundle=control.authority.bundle.pem)
+    await trio.sleep(1)
+    for round_ in range(30):
+        control.publish(reviews=snapshot(f"v{round_}"))
+        for _ in range(round_):
+            await trio.lowlevel.checkpoint()
+        for wire_ in control.network.wires:  # type: ignore[attr-defined]
+            wire_.cut()
+        await trio.sleep(3)
+        assert rig.failure is None
+        assert mark_of(rig.applied[-1]) == f"v{round_}"
+    assert control.listener.statistics()["connections"] <= 3
