@@ -27,7 +27,7 @@ from meshd.errors import (
 )
 from meshd.http.head import RequestHead, ResponseHead
 from meshd.http.stream import ClientStream
-from meshd.net.timers import Timers
+from meshd.net.timers import Timer, Timers
 from meshd.policy.exchange import Exchange, Next, Response
 from meshd.proxy import peer_metadata
 from meshd.proxy.destination import hosts_known, passthrough_host
@@ -159,8 +159,9 @@ class Tries:
         exchange = self.exchange
         while True:
             exchange.attempts += 1
+            timer = self._start_try() if self.limited else None
             try:
-                head = await (self._timed_try() if self.limited else self._try())
+                head = await self._try()
             except (MeshdError, OSError) as error:
                 failure = self._judge(error)
                 if not self._again_after(failure):
@@ -170,20 +171,19 @@ class Tries:
             else:
                 if self.retry is None or not self._again_instead_of(head):
                     return self._response(head)
+            finally:
+                if timer is not None:
+                    timer.cancel()
             self.settle()
             await self._before_retry()
 
-    async def _timed_try(self) -> ResponseHead:
-        timer = None
-        retry = self.retry
-        if retry is not None and retry.per_try_timeout and self.upload is None:
-            timer = self.exchange.live.timers.after(retry.per_try_timeout, self._try_timed_out)
-        self.exchange.request.headers.set(_EXPECTED_TIMEOUT, b"%d" % self._expected_ms())
-        try:
-            return await self._try()
-        finally:
-            if timer is not None:
-                timer.cancel()
+    def _start_try(self) -> Timer | None:
+        """Tell the backend how long it has; the timer of this try, when tries have one."""
+        exchange, retry = self.exchange, self.retry
+        exchange.request.headers.set(_EXPECTED_TIMEOUT, b"%d" % self._expected_ms())
+        if retry is None or not retry.per_try_timeout or self.upload is not None:
+            return None
+        return exchange.live.timers.after(retry.per_try_timeout, self._try_timed_out)
 
     async def _try(self) -> ResponseHead:
         """One try, to its response head. What is straight on here is the plain path."""
@@ -192,8 +192,7 @@ class Tries:
         host = upstream.pick() if upstream.simple and not self.avoid else await self._pick()
         exchange.upstream_host = host.name
         exchange.upstream_peer = host.endpoint.peer
-        lease = upstream.lease_nowait(host) or await self._wait_in_line(host)
-        exchange.lease = lease
+        exchange.lease = lease = upstream.lease_nowait(host) or await self._wait_in_line(host)
         exchange.current = stream = lease.stream
         if exchange.failure is not None:
             raise exchange.failure
@@ -218,10 +217,10 @@ class Tries:
         response = await stream.receive_head()
         if exchange.idle is not None:
             exchange.touch()
-        service_time = int((now() - began) * 1000)
-        exchange.upstream_service_time_ms = service_time
-        response.headers.remove(_SERVICE_TIME)
-        response.headers.append(b"%b: %d\r\n" % (_SERVICE_TIME, service_time))
+        exchange.upstream_service_time_ms = service_time = int((now() - began) * 1000)
+        headers = response.headers
+        headers.remove(_SERVICE_TIME)
+        headers.append(b"x-envoy-upstream-service-time: %d\r\n" % service_time)
         host.answered(response.status)
         return response
 

@@ -9,7 +9,7 @@ back what was held and reports the outcome exactly once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -73,27 +73,19 @@ class HttpConnection:
             manager.http, connection.peer, connection.tls, request_id=live.request_ids.take
         )
 
-    async def handle(self, stream: ServerStream) -> None:
-        """One exchange, from its head to its last byte."""
+    def handle(self, stream: ServerStream) -> Awaitable[None]:
+        """One exchange, from its head to its last byte. Not a layer of its own: it gives what is to be awaited."""
         live = self._current()
         if live is not self._live:
             live = self._adopt(live, stream)
         exchange = ProxyExchange(self._info, stream, live, self._manager)
         stream.on_abort = exchange.client_gone
         body = stream.body
-        try:
-            if body.ended:
-                await self._exchange(exchange)
-            else:
-                exchange.body = body.receive_nowait()
-                if _whole(body):
-                    await self._exchange(exchange)
-                else:
-                    await self._exchange_with_upload(exchange)
-        finally:
-            stream.on_abort = None
-            exchange.release()
-            _report(exchange)
+        if not body.ended:
+            exchange.body = body.receive_nowait()
+            if not _whole(body):
+                return self._exchange_with_upload(exchange)
+        return self._exchange(exchange)
 
     def _adopt(self, live: Live, stream: ServerStream) -> Live:
         """A new configuration: this connection's requests live by it from now on, if it still has their chain."""
@@ -133,6 +125,10 @@ class HttpConnection:
             self.on_bug()
             _log.exception("a bug in meshd", extra={"request_id": exchange.request_id.decode("ascii", "replace")})
             await _send_bug(exchange)
+        finally:
+            stream.on_abort = None
+            exchange.release()
+            _report(exchange)
 
     def _receive(self, exchange: ProxyExchange) -> Response | None:
         """What is done with a head before the chain; a response when the chain must not see it."""
@@ -162,60 +158,64 @@ class HttpConnection:
             self._peer = peer_metadata.decode(value, self._info.principal)
 
 
-async def _send(exchange: ProxyExchange, response: Response) -> None:
-    """The response to the client, piece by piece as it arrives."""
-    stream = exchange.stream
+def _send(exchange: ProxyExchange, response: Response) -> Awaitable[None]:
+    """The response to the client. Not a layer of its own: it gives what is to be awaited."""
     head = response.head
     exchange.status = head.status
     exchange.response_headers = head.headers
     if exchange.tunnel:
-        await _tunnel(exchange, response)
-        return
+        return _tunnel(exchange, response)
     body = response.body
     data = b"" if body.ended else body.receive_nowait()
-    if _whole(body):
+    if exchange.nursery is None and _whole(body):
         # Everything is here: the connection upstream can serve others while this is written.
         if exchange.grpc:
             _note_grpc(exchange, response)
-        if exchange.nursery is not None:
-            await _let_upload_end()
         exchange.release()
-        await stream.respond(head, data, end=True)
+        return exchange.stream.respond(head, data, end=True)
+    return _send_pieces(exchange, response, data)
+
+
+async def _send_pieces(exchange: ProxyExchange, response: Response, data: bytes) -> None:
+    """The response piece by piece, as it arrives."""
+    stream, body = exchange.stream, response.body
+    whole = _whole(body)
+    if whole:
+        await _finish(exchange, response)
+    await stream.respond(response.head, data, end=whole)
+    if whole:
         return
-    await stream.respond(head, data, end=False)
     while not body.ended:
         data = await body.receive()
         exchange.touch()
         if _whole(body):
-            if exchange.nursery is not None:
-                await _let_upload_end()
-            exchange.release()
+            await _finish(exchange, response)
             await stream.send(data, end=True)
             return
         if data:
             await stream.send(data)
-    if exchange.grpc:
-        _note_grpc(exchange, response)
     trailers = body.trailers
-    if exchange.nursery is not None:
-        await _let_upload_end()
-    exchange.release()
+    await _finish(exchange, response)
     assert trailers is not None
     await stream.send_trailers(trailers)
+
+
+async def _finish(exchange: ProxyExchange, response: Response) -> None:
+    """The response has come to its end: note what it said last, and give its stream back."""
+    if exchange.grpc:
+        _note_grpc(exchange, response)
+    if exchange.nursery is not None:
+        # An upload whose last bytes have just been taken notes it when its task runs, and it became
+        # runnable at the latest in the turn in which the response's end did: let it, so that its
+        # connection counts as clean.
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+    exchange.release()
 
 
 def _whole(body: Body) -> bool:
     """Nothing of it is left, not even trailers."""
     return body.ended and body.trailers is None
-
-
-async def _let_upload_end() -> None:
-    """Let an upload whose last bytes have just been taken note it, so that its connection counts as clean.
-
-    It became runnable at the latest in the turn in which the response's end did.
-    """
-    await trio.lowlevel.checkpoint()
-    await trio.lowlevel.checkpoint()
 
 
 async def _tunnel(exchange: ProxyExchange, response: Response) -> None:
