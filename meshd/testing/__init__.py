@@ -1,1 +1,33 @@
-"""A whole mesh inside a test: one process, memory connections, virtual time."""
+"""A whole mesh inside a test: one process, memory connections, virtual time.
+
+``open_mesh`` is the way in (or the pytest fixture ``mesh``); see ``docs/how-to/test-a-mesh.md``.
+"""
+
+from meshd.testing.app import Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
+from meshd.testing.calls import AccessRecord, Answer
+from meshd.testing.control import ControlProcess
+from meshd.testing.mesh import Mesh, open_mesh, run_mesh
+from meshd.testing.proxies import ProxyProcess
+from meshd.testing.workload import Gateway, Outsider, Service, Workload
+
+__all__ = [
+    "AccessRecord",
+    "Answer",
+    "Behaviour",
+    "ControlProcess",
+    "FakeApp",
+    "Gateway",
+    "Mesh",
+    "Outsider",
+    "ProxyProcess",
+    "Received",
+    "Script",
+    "Service",
+    "Workload",
+    "echo",
+    "hang",
+    "open_mesh",
+    "reset",
+    "respond",
+    "run_mesh",
+]

@@ -1,0 +1,105 @@
+"""Equal seeds give equal runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from trio._core import _run as scheduler
+
+from meshd.testing import Mesh, hang, reset, respond, run_mesh
+from meshd.testing.chance import seeded_scheduler, stream_of_chance
+from tests.testing.documents import subsets, virtual_service
+
+ROUTES = """
+  - match: [{uri: {prefix: /split}}]
+    timeout: 10s
+    route:
+    - {destination: {host: reviews, subset: v1}, weight: 70}
+    - {destination: {host: reviews, subset: v2}, weight: 30}
+  - fault:
+      delay: {percentage: {value: 30}, fixedDelay: 2s}
+      abort: {percentage: {value: 20}, httpStatus: 418}
+    timeout: 5s
+    retries: {attempts: 3, perTryTimeout: 1s, retryOn: "5xx,reset"}
+    route: [{destination: {host: reviews}}]
+"""
+
+
+async def story(mesh: Mesh) -> list[object]:
+    """Everything that is left to chance, in one run: weights, faults, balancing, back-off, jitter, the order of tasks."""
+    services = await mesh.service(
+        "reviews", versions={"v1": [503, reset(), respond(200, delay=0.5)], "v2": [hang(), 200, 503, respond()]}
+    )
+    page = await mesh.service("productpage")
+    await mesh.apply(subsets("reviews", "v1", "v2"), virtual_service(ROUTES))
+    seen: list[object] = []
+
+    async def call(path: str) -> None:
+        answer = await mesh.call("productpage", "GET", f"http://reviews:9080{path}")
+        seen.append(
+            (round(mesh.now(), 9), path, answer.status, answer.served_by, answer.attempts, answer.flags, answer.took)
+        )
+
+    async with trio.open_nursery() as calls:
+        for _ in range(6):
+            calls.start_soon(call, "/split")
+            calls.start_soon(call, "/")
+    await services["v1"].proxy.restart()
+    await mesh.sleep(30)
+    for _ in range(4):
+        await call("/split")
+    return [*seen, page.sidecar.log, [each.log for each in mesh.proxies], round(mesh.now(), 9)]
+
+
+def test_equal_seeds_are_equal_runs() -> None:
+    first = run_mesh(story, seed=5)
+    for _ in range(4):
+        assert run_mesh(story, seed=5) == first
+
+
+def test_other_seeds_are_other_runs() -> None:
+    assert run_mesh(story, seed=5) != run_mesh(story, seed=6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_two_hundred_runs_are_equal() -> None:
+    first = run_mesh(story, seed=5)
+    for run in range(199):
+        assert run_mesh(story, seed=5) == first, f"run {run + 2}"
+
+
+@pytest.mark.slow
+def test_runs_in_other_processes_are_equal() -> None:
+    code = "from meshd.testing import run_mesh; from tests.testing.test_chance import story; print(run_mesh(story, seed=5))"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    assert len(told) == 1
+
+
+def test_the_scheduler_is_given_back_as_it_was() -> None:
+    before = scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate()
+    with seeded_scheduler(1):
+        assert scheduler._ALLOW_DETERMINISTIC_SCHEDULING is True
+        scheduler._r.random()
+    assert (scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate()) == before
+
+
+def test_every_part_has_its_own_luck() -> None:
+    assert stream_of_chance(1, "a").random() == stream_of_chance(1, "a").random()
+    assert stream_of_chance(1, "a").random() != stream_of_chance(1, "b").random()
+    assert stream_of_chance(1, "a").random() != stream_of_chance(2, "a").random()
