@@ -72,16 +72,16 @@ class AccessLogger:
         ConfigError: the format cannot be compiled.
     """
 
-    __slots__ = ("_append", "_render", "_wall_clock")
+    __slots__ = ("_append_later", "_render", "_wall_clock")
 
     def __init__(self, settings: AccessLog, writer: LogWriter, wall_clock: Callable[[], float]) -> None:
         self._render = compile_format(settings)
-        self._append = writer.append
+        self._append_later = writer.append_later
         self._wall_clock = wall_clock
 
     def log(self, exchange: ExchangeRecord, now: float) -> None:
-        """Log an exchange that has ended at ``now`` on trio's clock."""
-        self._append(self._render(exchange, now, self._wall_clock()))
+        """Log an exchange that has ended at ``now`` on trio's clock; it must not change any more."""
+        self._append_later(self._render, exchange, now, self._wall_clock())
 
 
 def check_format(settings: AccessLog) -> None:

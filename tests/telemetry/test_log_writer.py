@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from meshd.errors import StartError
-from meshd.telemetry.log_writer import LogStatistics, LogWriter, open_sink
+from meshd.telemetry.log_writer import BATCH, LogStatistics, LogWriter, open_sink
 
 
 class FakeSink:
@@ -201,3 +201,35 @@ async def test_stdout_that_nobody_reads_does_not_hold_the_loop(monkeypatch: pyte
         await sink.write(line)
     os.close(pipe)
     assert drained == 200 * len(line)
+
+
+async def test_lines_to_be_rendered_later_are_rendered_in_batches_and_in_order(autojump_clock: object) -> None:
+    sink = FakeSink()
+    writer = LogWriter(sink)
+    rendered: list[int] = []
+
+    def render(number: int) -> bytes:
+        rendered.append(number)
+        return b"%d\n" % number
+
+    for number in range(BATCH - 1):
+        writer.append_later(render, number)
+    assert rendered == []
+    assert writer.statistics().buffered == BATCH - 1
+    writer.append_later(render, BATCH - 1)
+    assert rendered == list(range(BATCH))
+    writer.append_later(render, BATCH)
+    await writer.flush()
+    assert b"".join(data for _, data in sink.data) == b"".join(b"%d\n" % number for number in range(BATCH + 1))
+    assert writer.statistics().written == BATCH + 1
+
+
+async def test_one_line_to_be_rendered_later_does_not_wait_for_ever(autojump_clock: object) -> None:
+    sink = FakeSink()
+    writer = LogWriter(sink)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        writer.append_later(lambda: b"alone\n")
+        await trio.sleep(1.5)
+        nursery.cancel_scope.cancel()
+    assert [data for _, data in sink.data] == [b"alone\n"]

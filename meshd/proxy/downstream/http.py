@@ -276,6 +276,7 @@ def _report(exchange: ProxyExchange) -> None:
     live = exchange.live
     exchange.bytes_received = stream.bytes_received
     exchange.bytes_sent = stream.bytes_sent
+    exchange.body = b""
     now = live.now()
     live.metrics.record(exchange, now - exchange.started)
     if live.logger is not None:
