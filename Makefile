@@ -52,7 +52,7 @@ bench: $(VENV)/.dev ## meshd beside Envoy, nginx and aiohttp: see benchmarks/REA
 
 binary: $(VENV)/.dev ## dist/meshd, one file that needs only Python
 	@mkdir -p dist
-	$(BIN)/shiv --quiet --compile-pyc --compressed --reproducible -c meshd -p '/usr/bin/env python3' -o dist/meshd .
+	$(BIN)/shiv --quiet --compile-pyc --compressed --reproducible --extend-pythonpath -c meshd -p '/usr/bin/env python3' -o dist/meshd .
 	@ls -lh dist/meshd
 
 docs-reference: $(VENV)/.dev ## write the generated pages of docs/reference
