@@ -12,6 +12,7 @@ an exception: there is nobody to reply to.
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -55,6 +56,12 @@ class RoutePlan:
     timeout: float = 0.0
     retry: RetryPlan | None = None
     missing_cluster_status: int = 503
+    limited: bool = attrs.field(init=False)
+    """There is any timeout."""
+
+    @limited.default
+    def _limited(self) -> bool:
+        return bool(self.timeout) or (self.retry is not None and bool(self.retry.per_try_timeout))
 
 
 class Pause:
@@ -83,11 +90,11 @@ class Pause:
 
 async def forward(exchange: Exchange) -> Response:
     """The last of a route's chain: send the exchange to its cluster."""
-    assert isinstance(exchange, ProxyExchange)
+    if TYPE_CHECKING:
+        assert isinstance(exchange, ProxyExchange)
     entry = exchange.entry
     assert entry is not None
-    plan = entry.chain
-    assert isinstance(plan, RoutePlan)
+    plan: RoutePlan = entry.chain  # type: ignore[assignment]
     live = exchange.live
     target = entry.pick(live.rng)
     exchange.cluster = target.cluster
@@ -95,28 +102,102 @@ async def forward(exchange: Exchange) -> Response:
     upstream = live.upstreams.get(target.cluster)
     if upstream is None:
         response = local_response(exchange, missing_cluster(target.cluster, plan.missing_cluster_status))
+    elif plan.limited or exchange.nursery is not None or not upstream.simple:
+        response = await _in_tries(Tries(exchange, upstream, plan), None)
     else:
-        tries = Tries(exchange, upstream, plan)
+        # The plain path: one try, and nothing to keep account of unless it does not go well.
+        exchange.attempts = 1
+        outcome: ResponseHead | Exception
         try:
-            response = await tries.run()
+            outcome = await attempt(exchange, upstream, upstream.pick(), None)
         except (MeshdError, OSError) as error:
-            if isinstance(exchange.failure, ClientGone):
-                raise
-            response = _failed(exchange, tries, error)
-        finally:
-            tries.settle()
+            outcome = error
+        retry = plan.retry
+        if isinstance(outcome, ResponseHead) and (
+            retry is None or not (exchange.grpc or retry.wants_status(outcome.status))
+        ):
+            response = _answered(exchange, outcome)
+        else:
+            response = await _in_tries(Tries(exchange, upstream, plan), outcome)
     target.edit_response(exchange, response.head)
     return response
 
 
-def _failed(exchange: ProxyExchange, tries: Tries, error: Exception) -> Response:
-    exchange.release()
-    exchange.upstream_failure = str(error)
-    reply = from_error(error, attempts=exchange.attempts)
-    reply.flags = (*tries.flags, *reply.flags)
-    if isinstance(error, StreamIdle) and not exchange.stream.body.ended:
-        reply.status = 408
-    return local_response(exchange, reply)
+async def attempt(exchange: ProxyExchange, upstream: Upstream, host: Host, upload: Upload | None) -> ResponseHead:
+    """One try, to its response head. What is straight on here is the plain path.
+
+    Raises:
+        MeshdError, OSError: whatever ended it; the stream is still held.
+    """
+    exchange.upstream_host = host.name
+    exchange.upstream_peer = host.endpoint.peer
+    exchange.lease = lease = upstream.lease_nowait(host) or await _wait_in_line(exchange, upstream, host)
+    exchange.current = stream = lease.stream
+    if exchange.failure is not None:
+        raise exchange.failure
+    pooled = lease.pooled
+    exchange.upstream_local = pooled.local
+    exchange.upstream_mtls = pooled.mtls
+    head = exchange.request
+    if exchange.attempts == 1:
+        # No request comes here with one: ``Introduction`` takes them out.
+        head.headers.append(_FIRST_ATTEMPT)
+    else:
+        head.headers.set(ATTEMPT_COUNT, b"%d" % exchange.attempts)
+    if pooled.metadata_due or head.expect_continue:
+        head = _adapted(head, exchange, pooled)
+    now = exchange.live.now
+    began = now()
+    if upload is None:
+        # A head that asks for another protocol leaves its stream open for it.
+        await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
+    else:
+        await upload.begin(stream, head, exchange)
+    response = await stream.receive_head()
+    if exchange.idle is not None:
+        exchange.touch()
+    exchange.upstream_service_time_ms = service_time = int((now() - began) * 1000)
+    headers = response.headers
+    headers.remove(_SERVICE_TIME)
+    headers.append(b"x-envoy-upstream-service-time: %d\r\n" % service_time)
+    host.answered(response.status)
+    return response
+
+
+async def _wait_in_line(exchange: ProxyExchange, upstream: Upstream, host: Host) -> Lease:
+    """A stream on a connection that is yet to be made or to become free."""
+    waiter = Waiter()
+    exchange.current = waiter
+    if exchange.failure is not None:
+        raise exchange.failure
+    return await upstream.lease(host, waiter)
+
+
+def _answered(exchange: ProxyExchange, head: ResponseHead) -> Response:
+    exchange.detail = "via_upstream"
+    assert exchange.lease is not None
+    if head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300):
+        exchange.tunnel = True
+    return Response(head, exchange.lease.stream.body)
+
+
+async def _in_tries(tries: Tries, outcome: ResponseHead | Exception | None) -> Response:
+    """The tries' response, or the reply that says why there is none."""
+    exchange = tries.exchange
+    try:
+        return await tries.run(outcome)
+    except (MeshdError, OSError) as error:
+        if isinstance(exchange.failure, ClientGone):
+            raise
+        exchange.release()
+        exchange.upstream_failure = str(error)
+        reply = from_error(error, attempts=exchange.attempts)
+        reply.flags = (*tries.flags, *reply.flags)
+        if isinstance(error, StreamIdle) and not exchange.stream.body.ended:
+            reply.status = 408
+        return local_response(exchange, reply)
+    finally:
+        tries.settle()
 
 
 class Tries:
@@ -129,11 +210,12 @@ class Tries:
         self.upstream = upstream
         self.retry = retry = plan.retry
         self.timeout = plan.timeout
+        self.limited = plan.limited
+        """There is any timeout."""
         if exchange.fault_injected:
             self.retry = retry = None
             self.timeout = 0.0
-        self.limited = bool(self.timeout) or (retry is not None and bool(retry.per_try_timeout))
-        """There is any timeout."""
+            self.limited = False
         self.avoid: list[Host] = []
         self.began = 0.0
         """When the deadline's time began, 0.0 before."""
@@ -154,28 +236,37 @@ class Tries:
             self.retrying = False
             self.upstream.retries -= 1
 
-    async def run(self) -> Response:
-        """The response, or the last failure. The caller calls ``settle`` afterwards, whatever happens."""
-        exchange = self.exchange
+    async def run(self, outcome: ResponseHead | Exception | None = None) -> Response:
+        """The response, or the last failure. The caller calls ``settle`` afterwards, whatever happens.
+
+        Args:
+            outcome: What the first try has come to, when it has been made already.
+        """
         while True:
-            exchange.attempts += 1
-            timer = self._start_try() if self.limited else None
-            try:
-                head = await self._try()
-            except (MeshdError, OSError) as error:
-                failure = self._judge(error)
-                if not self._again_after(failure):
-                    if failure is error:
-                        raise
-                    raise failure from error
+            if outcome is None:
+                self.exchange.attempts += 1
+                outcome = await self._try()
+            if isinstance(outcome, ResponseHead):
+                if not self._again_instead_of(outcome):
+                    self.exchange.flags.extend(self.flags)
+                    return _answered(self.exchange, outcome)
             else:
-                if self.retry is None or not self._again_instead_of(head):
-                    return self._response(head)
-            finally:
-                if timer is not None:
-                    timer.cancel()
+                failure = self._judge(outcome)
+                if not self._again_after(failure):
+                    raise failure from (None if failure is outcome else outcome)
+            outcome = None
             self.settle()
             await self._before_retry()
+
+    async def _try(self) -> ResponseHead | Exception:
+        timer = self._start_try() if self.limited else None
+        try:
+            return await attempt(self.exchange, self.upstream, await self._pick(), self.upload)
+        except (MeshdError, OSError) as error:
+            return error
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _start_try(self) -> Timer | None:
         """Tell the backend how long it has; the timer of this try, when tries have one."""
@@ -184,54 +275,6 @@ class Tries:
         if retry is None or not retry.per_try_timeout or self.upload is not None:
             return None
         return exchange.live.timers.after(retry.per_try_timeout, self._try_timed_out)
-
-    async def _try(self) -> ResponseHead:
-        """One try, to its response head. What is straight on here is the plain path."""
-        exchange = self.exchange
-        upstream = self.upstream
-        host = upstream.pick() if upstream.simple and not self.avoid else await self._pick()
-        exchange.upstream_host = host.name
-        exchange.upstream_peer = host.endpoint.peer
-        exchange.lease = lease = upstream.lease_nowait(host) or await self._wait_in_line(host)
-        exchange.current = stream = lease.stream
-        if exchange.failure is not None:
-            raise exchange.failure
-        pooled = lease.pooled
-        exchange.upstream_local = pooled.local
-        exchange.upstream_mtls = pooled.mtls
-        head = exchange.request
-        if exchange.attempts == 1:
-            # No request comes here with one: ``Introduction`` takes them out.
-            head.headers.append(_FIRST_ATTEMPT)
-        else:
-            head.headers.set(ATTEMPT_COUNT, b"%d" % exchange.attempts)
-        if pooled.metadata_due or head.expect_continue:
-            head = _adapted(head, exchange, pooled)
-        now = exchange.live.now
-        began = now()
-        if self.upload is None:
-            # A head that asks for another protocol leaves its stream open for it.
-            await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
-        else:
-            await self.upload.begin(stream, head, exchange)
-        response = await stream.receive_head()
-        if exchange.idle is not None:
-            exchange.touch()
-        exchange.upstream_service_time_ms = service_time = int((now() - began) * 1000)
-        headers = response.headers
-        headers.remove(_SERVICE_TIME)
-        headers.append(b"x-envoy-upstream-service-time: %d\r\n" % service_time)
-        host.answered(response.status)
-        return response
-
-    async def _wait_in_line(self, host: Host) -> Lease:
-        """A stream on a connection that is yet to be made or to become free."""
-        exchange = self.exchange
-        waiter = Waiter()
-        exchange.current = waiter
-        if exchange.failure is not None:
-            raise exchange.failure
-        return await self.upstream.lease(host, waiter)
 
     async def _pick(self) -> Host:
         upstream = self.upstream
@@ -335,14 +378,6 @@ class Tries:
         exchange.current = None
         if exchange.failure is not None:
             raise exchange.failure
-
-    def _response(self, head: ResponseHead) -> Response:
-        exchange = self.exchange
-        exchange.flags.extend(self.flags)
-        exchange.detail = "via_upstream"
-        assert exchange.lease is not None
-        exchange.tunnel = head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300)
-        return Response(head, exchange.lease.stream.body)
 
     # Deadlines.
 

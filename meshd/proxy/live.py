@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -202,15 +203,15 @@ def _compile_manager(
 
 def _enter_route(exchange: Exchange) -> Awaitable[Response]:
     """Between the chain's filters and the route's. Not a layer of its own: it gives what is to be awaited."""
-    assert isinstance(exchange, ProxyExchange)
+    if TYPE_CHECKING:
+        assert isinstance(exchange, ProxyExchange)
     if exchange.reroute:
         exchange.reroute = False
         exchange.manager.route(exchange, exchange.request)
     entry = exchange.entry
     if entry is None:
         return _no_route(exchange)
-    plan = entry.chain
-    assert isinstance(plan, RoutePlan)
+    plan: RoutePlan = entry.chain  # type: ignore[assignment]
     return plan.run(exchange)
 
 
