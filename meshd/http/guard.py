@@ -36,7 +36,7 @@ _DIGITS = re.compile(rb"[0-9]{1,%d}" % MAX_LENGTH_DIGITS)
 
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _SENSITIVE = re.compile(
-    rb"host|content-length|transfer-encoding|te|trailer|expect|forwarded|via|x-forwarded-.*|x-envoy-.*|x-real-ip"
+    rb"host|content-length|transfer-encoding|te|trailer|expect|forwarded|via|x-forwarded-.*|x-envoy-.*|x-meshd-.*|x-real-ip"
     rb"|x-request-id|authorization|proxy-authorization|cookie|content-encoding|content-type|content-range|:.*"
 )
 """Names that ``Connection`` may not name (a client could have a proxy drop them), and whose

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import trio
 
-from meshd.errors import ConnectionLost, MeshdError, ProtocolError
+from meshd.errors import DeadlineExceeded, MeshdError
 from meshd.http.head import Headers, RequestHead
 from meshd.http.stream import Body, ClientStream
 from meshd.proxy.exchange import ProxyExchange
+from meshd.proxy.reply import StreamIdle
 
 
 class Upload:
@@ -79,7 +80,10 @@ class Upload:
         while not body.ended:
             try:
                 data = await body.receive()
-            except (ConnectionLost, ProtocolError) as error:
+            except DeadlineExceeded:
+                exchange.abort(StreamIdle())
+                return
+            except (MeshdError, trio.ClosedResourceError, trio.BrokenResourceError) as error:
                 # The client broke off or broke the framing: the exchange is over.
                 exchange.abort(error)
                 return

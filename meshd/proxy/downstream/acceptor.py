@@ -122,6 +122,11 @@ class Acceptor:
             engine.counters.bugs.inc()
             _log.exception("a bug in meshd ended a connection", extra={"listener": name})
             connection.abort(error)
+        except BaseExceptionGroup as group:
+            # Cancelled, and one of its tasks met something else meanwhile: that is this connection's business.
+            connection.abort(ConnectionLost("the proxy stops"))
+            cancelled = group.subgroup(trio.Cancelled)
+            raise cancelled or group from None
         finally:
             connection.close()
             self.open -= 1
