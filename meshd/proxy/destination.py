@@ -15,7 +15,8 @@ from meshd.errors import ConfigError, ConnectionLost, ResponseFlag, UpstreamErro
 from meshd.net.address import Address
 from meshd.proxy.exchange import ProxyExchange
 from meshd.proxy.upstream.host import Host
-from meshd.proxy.upstream.upstream import PassthroughUpstream, Upstream
+from meshd.proxy.upstream.passthrough import PassthroughUpstream
+from meshd.proxy.upstream.upstream import Upstream
 from meshd.snapshot.common import Direction
 
 

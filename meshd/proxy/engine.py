@@ -28,7 +28,8 @@ from meshd.proxy.live import Live, compile_live
 from meshd.proxy.request_ids import RequestIds
 from meshd.proxy.upstream.connect import Connector
 from meshd.proxy.upstream.dns import DnsUpstream
-from meshd.proxy.upstream.upstream import PassthroughUpstream, Upstream
+from meshd.proxy.upstream.passthrough import PassthroughUpstream
+from meshd.proxy.upstream.upstream import Upstream
 from meshd.proxy.world import ProxyWorld
 from meshd.snapshot.cluster import Cluster, Discovery, Endpoint
 from meshd.snapshot.snapshot import Snapshot

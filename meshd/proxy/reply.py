@@ -25,6 +25,9 @@ from meshd.errors import (
 from meshd.http.head import Headers, ResponseHead
 from meshd.policy.exchange import Reply
 
+REASON = b"x-meshd-reason"
+"""Why meshd answered itself : the flag, and inside the mesh a sentence."""
+
 RESET_TEXT = "upstream connect error or disconnect/reset before headers. "
 """How Envoy's body for a failed backend begins."""
 
@@ -179,7 +182,7 @@ def render(reply: Reply, *, grpc: bool, stranger: bool) -> tuple[ResponseHead, b
     if reply.body and not any(name == b"content-type" for name, _ in items):
         items.append((b"content-type", b"text/plain"))
     if why:
-        items.append((b"x-meshd-reason", why))
+        items.append((REASON, why))
     return ResponseHead(reply.status, Headers.of(items), length=len(reply.body)), reply.body
 
 
@@ -192,7 +195,7 @@ def _render_grpc(reply: Reply, why: bytes) -> ResponseHead:
         items.append((b"grpc-message", grpc_message(reply.body)))
     items.extend(reply.headers)
     if why:
-        items.append((b"x-meshd-reason", why))
+        items.append((REASON, why))
     return ResponseHead(200, Headers.of(items), length=0)
 
 

@@ -15,7 +15,8 @@ from meshd.net.timers import Timer
 from meshd.policy.exchange import ConnectionInfo, Exchange
 from meshd.proxy.live import Live, LiveChain
 from meshd.proxy.upstream.host import Host
-from meshd.proxy.upstream.upstream import PassthroughUpstream, Upstream
+from meshd.proxy.upstream.passthrough import PassthroughUpstream
+from meshd.proxy.upstream.upstream import Upstream
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import TcpProxy
 

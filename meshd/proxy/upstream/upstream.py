@@ -20,7 +20,6 @@ import trio
 
 from meshd.errors import ResponseFlag, UpstreamError
 from meshd.http.stream import ClientStream
-from meshd.net.address import Address
 from meshd.net.connection import Connection
 from meshd.net.timers import Timer
 from meshd.proxy.upstream.balancer import Balancer, balancer_for
@@ -150,6 +149,10 @@ class Upstream:
                 host = balancer.pick()
                 tries -= 1
         return host
+
+    def named(self, name: str) -> Host | None:
+        """The host with this address, ``10.0.0.3:9080``; None when it has left."""
+        return next((host for host in self.hosts.values() if host.name == name), None)
 
     # Streams.
 
@@ -395,45 +398,3 @@ class Upstream:
                 earliest = min(earliest, expiry)
         if earliest < math.inf and not self.retired:
             self._sweep_at(earliest)
-
-
-class PassthroughUpstream(Upstream):
-    """Where the client was going: hosts made as they are asked for."""
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        connector: Connector,
-        uniform: Callable[[], float],
-        *,
-        capacity: int,
-    ) -> None:
-        super().__init__(cluster, connector, uniform)
-        self.simple = False
-        self._capacity = capacity
-
-    def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
-        """Nothing: destinations come with requests."""
-
-    def host_for(self, address: Address) -> Host:
-        """The host at an IP literal and port.
-
-        Raises:
-            UpstreamError: too many destinations are in use at once (UO).
-        """
-        endpoint = Endpoint(address.host, address.port)
-        key = Host.key(endpoint)
-        host = self.hosts.get(key)
-        if host is None:
-            if len(self.hosts) >= self._capacity:
-                self._forget_some()
-            host = self.hosts[key] = Host(endpoint)
-        return host
-
-    def _forget_some(self) -> None:
-        for key, host in list(self.hosts.items()):
-            if not host.active:
-                del self.hosts[key]
-                self.retire_host(host)
-                return
-        raise self._overflow("destinations", self._capacity)

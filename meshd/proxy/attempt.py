@@ -1,0 +1,91 @@
+"""One try: a request on a stream of a host, to its response head."""
+
+from __future__ import annotations
+
+from meshd.http.head import RequestHead, ResponseHead
+from meshd.policy.exchange import Response
+from meshd.proxy import peer_metadata
+from meshd.proxy.exchange import ProxyExchange
+from meshd.proxy.identity_headers import ATTEMPT_COUNT
+from meshd.proxy.reply import REASON
+from meshd.proxy.upload import Upload
+from meshd.proxy.upstream.host import Host
+from meshd.proxy.upstream.pool import Pooled, Waiter
+from meshd.proxy.upstream.upstream import Lease, Upstream
+from meshd.snapshot.common import Direction
+
+_FIRST_ATTEMPT = b"%b: 1\r\n" % ATTEMPT_COUNT
+_SERVICE_TIME = b"x-envoy-upstream-service-time"
+
+
+async def attempt(exchange: ProxyExchange, upstream: Upstream, host: Host, upload: Upload | None) -> ResponseHead:
+    """One try, to its response head. What is straight on here is the plain path.
+
+    Raises:
+        MeshdError, OSError: whatever ended it; the stream is still held.
+    """
+    exchange.upstream_host = host.name
+    exchange.upstream_peer = host.endpoint.peer
+    exchange.lease = lease = upstream.lease_nowait(host) or await _wait_in_line(exchange, upstream, host)
+    exchange.current = stream = lease.stream
+    if exchange.failure is not None:
+        raise exchange.failure
+    pooled = lease.pooled
+    exchange.upstream_local = pooled.local
+    exchange.upstream_mtls = pooled.mtls
+    head = exchange.request
+    if exchange.attempts == 1:
+        # No request comes here with one: ``Introduction`` takes them out.
+        head.headers.append(_FIRST_ATTEMPT)
+    else:
+        head.headers.set(ATTEMPT_COUNT, b"%d" % exchange.attempts)
+    if pooled.metadata_due or head.expect_continue:
+        head = _adapted(head, exchange, pooled)
+    now = exchange.live.now
+    began = now()
+    if upload is None:
+        # A head that asks for another protocol leaves its stream open for it.
+        await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
+    else:
+        await upload.begin(stream, head, exchange)
+    response = await stream.receive_head()
+    if exchange.idle is not None:
+        exchange.touch()
+    exchange.upstream_service_time_ms = service_time = int((now() - began) * 1000)
+    headers = response.headers
+    headers.remove(_SERVICE_TIME)
+    headers.append(b"x-envoy-upstream-service-time: %d\r\n" % service_time)
+    host.answered(response.status)
+    return response
+
+
+async def _wait_in_line(exchange: ProxyExchange, upstream: Upstream, host: Host) -> Lease:
+    """A stream on a connection that is yet to be made or to become free."""
+    waiter = Waiter()
+    exchange.current = waiter
+    if exchange.failure is not None:
+        raise exchange.failure
+    return await upstream.lease(host, waiter)
+
+
+def answered(exchange: ProxyExchange, head: ResponseHead) -> Response:
+    """The response that a head begins."""
+    exchange.detail = "via_upstream"
+    assert exchange.lease is not None
+    if exchange.connection.direction is Direction.GATEWAY and REASON in head.headers:
+        # What a proxy further inside has to explain is for the mesh; strangers get the flag.
+        head.headers.set(REASON, (head.headers.get(REASON) or b"").partition(b";")[0])
+    if head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300):
+        exchange.tunnel = True
+    return Response(head, exchange.lease.stream.body)
+
+
+def _adapted(head: RequestHead, exchange: ProxyExchange, pooled: Pooled) -> RequestHead:
+    """The head for one connection only: it tells a new peer who we are, and never asks for a 100."""
+    head = head.copy()
+    head.expect_continue = False
+    if pooled.metadata_due:
+        pooled.metadata_due = False
+        if exchange.live.node_metadata:
+            head.headers.set(peer_metadata.HEADER, exchange.live.node_metadata)
+    return head
