@@ -185,4 +185,4 @@ def test_mirrored_names() -> None:
     folders = {
         path.name for path in (PACKAGE.parent / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"
     }
-    assert folders - rooms <= {"golden", "journeys", "interop", "bench", "data"}
+    assert folders - rooms <= {"golden", "journeys", "interop", "bench", "data", "robustness"}
