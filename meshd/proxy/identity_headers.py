@@ -13,8 +13,9 @@ import hashlib
 from collections.abc import Callable
 
 from meshd.http.head import Headers, RequestHead
-from meshd.net.address import Address
+from meshd.net.address import Address, is_ip_literal
 from meshd.net.connection import TlsInfo
+from meshd.policy.exchange import Exchange
 from meshd.proxy import peer_metadata
 from meshd.snapshot.listener import HttpManager
 
@@ -22,6 +23,8 @@ REQUEST_ID = b"x-request-id"
 FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED_PROTO = b"x-forwarded-proto"
 CLIENT_CERT = b"x-forwarded-client-cert"
+EXTERNAL_ADDRESS = b"x-envoy-external-address"
+"""Set at a gateway: whom the request comes from (Envoy; nobody is internal unless MeshNetworks says so)."""
 
 ATTEMPT_COUNT = b"x-envoy-attempt-count"
 """Set for every try by the forwarder; never taken from a request."""
@@ -51,6 +54,7 @@ class Introduction:
         "_entry",
         "_entry_line",
         "_fresh_lines",
+        "_hops",
         "_mode",
         "_peer",
         "_proto",
@@ -68,6 +72,7 @@ class Introduction:
         request_id: Callable[[], bytes],
     ) -> None:
         self._stranger = http.use_remote_address
+        self._hops = http.trusted_hops
         self._peer = peer.host.encode()
         self._proto = b"http" if tls is None else b"https"
         self._mode = http.forward_client_cert
@@ -77,27 +82,32 @@ class Introduction:
         certifies = bool(self._entry) and http.forward_client_cert in _SETTING
         self._entry_line = b"%b: %b\r\n" % (CLIENT_CERT, self._entry) if certifies else b""
         self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
-        forwarded_for = b"%b: %b\r\n" % (FORWARDED_FOR, self._peer) if self._stranger else b""
+        forwarded_for = b""
+        if self._stranger:
+            forwarded_for = b"%b: %b\r\n%b: %b\r\n" % (FORWARDED_FOR, self._peer, EXTERNAL_ADDRESS, self._peer)
         self._fresh_lines = b"%b%b%b%b: " % (self._entry_line, forwarded_for, self._proto_line, REQUEST_ID)
 
-    def apply(self, head: RequestHead) -> bytes:
-        """Edit a request's head; returns its id."""
+    def apply(self, exchange: Exchange) -> None:
+        """Edit a request's head; note its id and, where hops are trusted, whom it comes from."""
+        head = exchange.request
         headers = head.headers
         if not headers.has_prefix(b"x-"):
             # Nearly every request of a stranger: nothing to take out, and the same lines to put in.
             head.scheme = self._proto
-            request_id = self._request_id()
+            exchange.request_id = request_id = self._request_id()
             headers.append(b"%b%b\r\n" % (self._fresh_lines, request_id))
-            return request_id
+            return
         if self._stranger:
-            return self._of_stranger(head)
+            exchange.request_id = self._of_stranger(exchange, head)
+            return
         headers.remove(ATTEMPT_COUNT)
         if self._mode != "always_forward":
             self._certify(headers)
-        return self._of_neighbour(head)
+        exchange.request_id = self._of_neighbour(exchange, head)
 
-    def _of_neighbour(self, head: RequestHead) -> bytes:
+    def _of_neighbour(self, exchange: Exchange, head: RequestHead) -> bytes:
         headers = head.headers
+        exchange.remote_host = forwarded_host(headers, self._hops)
         forwarded = headers.get(FORWARDED_PROTO)
         if forwarded is None:
             headers.append(self._proto_line)
@@ -111,8 +121,10 @@ class Introduction:
             headers.append(b"%b: %b\r\n" % (REQUEST_ID, request_id))
         return request_id
 
-    def _of_stranger(self, head: RequestHead) -> bytes:
+    def _of_stranger(self, exchange: Exchange, head: RequestHead) -> bytes:
         headers = head.headers
+        if self._hops:
+            exchange.remote_host = forwarded_host(headers, self._hops - 1)
         for prefix in _MESH_PREFIXES:
             headers.remove_prefix(prefix)
         if self._mode != "always_forward":
@@ -124,7 +136,11 @@ class Introduction:
         head.scheme = self._proto
         request_id = self._request_id()
         peer = b"%b,%b" % (before, self._peer) if before else self._peer
-        headers.append(b"%b: %b\r\n%b%b: %b\r\n" % (FORWARDED_FOR, peer, self._proto_line, REQUEST_ID, request_id))
+        external = exchange.remote_host.encode() or self._peer
+        headers.append(
+            b"%b: %b\r\n%b: %b\r\n%b%b: %b\r\n"
+            % (FORWARDED_FOR, peer, EXTERNAL_ADDRESS, external, self._proto_line, REQUEST_ID, request_id)
+        )
         return request_id
 
     def _certify(self, headers: Headers) -> None:
@@ -136,6 +152,21 @@ class Introduction:
             # Nothing that the connection proved: nobody's word.
             headers.remove(CLIENT_CERT)
             headers.append(self._entry_line)
+
+
+def forwarded_host(headers: Headers, hops: int) -> str:
+    """The address ``hops`` before the last one of x-forwarded-for, "" when there is none or it is none.
+
+    Envoy's ``xff_num_trusted_hops``: each trusted proxy has appended the address it was called from.
+    """
+    value = headers.get(FORWARDED_FOR)
+    if not value:
+        return ""
+    addresses = value.split(b",")
+    if len(addresses) <= hops:
+        return ""
+    host = addresses[-1 - hops].strip().decode("latin-1")
+    return host if is_ip_literal(host) else ""
 
 
 def take_metadata(head: RequestHead) -> bytes:

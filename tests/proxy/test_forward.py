@@ -203,6 +203,16 @@ async def test_a_cut_answer_never_looks_whole(nursery, autojump_clock, length, d
     assert line["response_flags"] in ("UPE", "UC", "UR")
 
 
+async def test_what_a_proxy_further_inside_explains_is_not_for_strangers(nursery, autojump_clock):
+    told = answer(503, b"", [(b"x-meshd-reason", b"UH; outbound|80||x has no endpoint")])
+    rig = await Rig.start(nursery, simple())
+    await rig.upstream(A, behaviour=told)
+    assert (await rig.get()).header("x-meshd-reason") == "UH"
+    inside = await Rig.start(nursery, outbound(route(forward("c")), endpoints={"c": [A]}), network=rig.network)
+    got = await inside.client.get(inside.address("virtualOutbound"))
+    assert got.header("x-meshd-reason") == "UH; outbound|80||x has no endpoint"
+
+
 # Retries.
 
 

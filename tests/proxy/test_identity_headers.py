@@ -9,7 +9,9 @@ import pytest
 from meshd.http.head import Headers, RequestHead
 from meshd.net.address import Address
 from meshd.net.connection import TlsInfo
+from meshd.policy.exchange import ConnectionInfo, Exchange
 from meshd.proxy.identity_headers import Introduction, client_cert_entry, take_metadata
+from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import HttpManager
 
 PEER = Address("203.0.113.9", 4711)
@@ -21,10 +23,16 @@ TLS = TlsInfo("TLSv1.3", "x", "h2", "", REVIEWS, b"DER", RATINGS)
 ENTRY = f'By={RATINGS};Hash={hashlib.sha256(b"DER").hexdigest()};Subject="";URI={REVIEWS}'.encode()
 
 
+def introduced(http: HttpManager, headers=(), tls: TlsInfo | None = None) -> Exchange:
+    info = ConnectionInfo(Direction.GATEWAY, PEER, PEER, 80)
+    exchange = Exchange(info, RequestHead(b"GET", b"/", b"x", Headers.of(headers)), 0.0)
+    Introduction(http, PEER, tls, request_id=lambda: b"new-id").apply(exchange)
+    assert exchange.request_id == exchange.request.headers.get(b"x-request-id")
+    return exchange
+
+
 def introduce(http: HttpManager, headers=(), tls: TlsInfo | None = None) -> RequestHead:
-    head = RequestHead(b"GET", b"/", b"x", Headers.of(headers))
-    Introduction(http, PEER, tls, request_id=lambda: b"new-id").apply(head)
-    return head
+    return introduced(http, headers, tls).request
 
 
 def test_a_stranger_s_word_is_not_taken():
@@ -46,6 +54,7 @@ def test_a_stranger_s_word_is_not_taken():
         b"x-request-id": b"new-id",
         b"x-forwarded-for": b"1.2.3.4,203.0.113.9",
         b"x-forwarded-proto": b"http",
+        b"x-envoy-external-address": b"203.0.113.9",
     }
     assert head.scheme == b"http"
 
@@ -109,3 +118,44 @@ def test_metadata_is_taken_out():
     assert take_metadata(head) == b"w=a"
     assert b"x-meshd-peer-metadata" not in head.headers
     assert take_metadata(head) == b""
+
+
+def test_a_stranger_with_nothing_to_take_out_gets_the_same_lines():
+    head = introduce(GATEWAY, [(b"user-agent", b"curl")], TLS)
+    assert dict(head.headers.items()) == {
+        b"user-agent": b"curl",
+        b"x-request-id": b"new-id",
+        b"x-forwarded-for": b"203.0.113.9",
+        b"x-envoy-external-address": b"203.0.113.9",
+        b"x-forwarded-proto": b"https",
+        b"x-forwarded-client-cert": ENTRY,
+    }
+
+
+@pytest.mark.parametrize(
+    ("edge", "hops", "forwarded", "host"),
+    [
+        # A gateway: the Nth from the right, before it appends its own; none for N = 0.
+        (True, 0, b"1.1.1.1,2.2.2.2", ""),
+        (True, 1, b"1.1.1.1,2.2.2.2", "2.2.2.2"),
+        (True, 2, b"1.1.1.1, 2.2.2.2", "1.1.1.1"),
+        (True, 3, b"1.1.1.1,2.2.2.2", ""),
+        # Inside: one more to the right has been appended by whoever called us.
+        (False, 0, b"1.1.1.1,2.2.2.2", "2.2.2.2"),
+        (False, 1, b"1.1.1.1,2.2.2.2", "1.1.1.1"),
+        (False, 2, b"1.1.1.1,2.2.2.2", ""),
+        (False, 0, b"2001:db8::1", "2001:db8::1"),
+        (False, 0, b"not an address", ""),
+        (False, 0, b"", ""),
+    ],
+)
+def test_trusted_hops_tell_whom_a_request_comes_from(edge, hops, forwarded, host):
+    http = HttpManager(use_remote_address=edge, trusted_hops=hops)
+    exchange = introduced(http, [(b"x-forwarded-for", forwarded)])
+    assert exchange.remote_host == host
+    if edge:
+        assert exchange.request.headers.get(b"x-envoy-external-address") == (host or "203.0.113.9").encode()
+
+
+def test_attempts_are_not_taken_from_a_request():
+    assert b"x-envoy-attempt-count" not in introduce(INBOUND, [(b"x-envoy-attempt-count", b"7")]).headers

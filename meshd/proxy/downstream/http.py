@@ -141,7 +141,7 @@ class HttpConnection:
         if headers.has_prefix(peer_metadata.HEADER):
             self._learn_peer(take_metadata(head))
         exchange.downstream_peer = self._peer
-        exchange.request_id = self._introduction.apply(head)
+        self._introduction.apply(exchange)
         head.target = manager.normalize(head.target)
         if manager.http.stream_idle_timeout:
             exchange.idle = exchange.live.timers.after(
