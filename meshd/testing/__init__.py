@@ -3,7 +3,7 @@
 ``open_mesh`` is the way in (or the pytest fixture ``mesh``); see ``docs/how-to/test-a-mesh.md``.
 """
 
-from meshd.testing.app import Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
+from meshd.testing.app import Action, Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
 from meshd.testing.calls import AccessRecord, Answer
 from meshd.testing.control import ControlProcess
 from meshd.testing.mesh import Mesh, open_mesh, run_mesh
@@ -12,6 +12,7 @@ from meshd.testing.workload import Gateway, Outsider, Service, Workload
 
 __all__ = [
     "AccessRecord",
+    "Action",
     "Answer",
     "Behaviour",
     "ControlProcess",

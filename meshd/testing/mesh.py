@@ -397,7 +397,10 @@ def run_mesh(test: Callable[[Mesh], Awaitable[T]], seed: int = 1, **options: Any
         options: See ``open_mesh``.
     """
 
+    __tracebackhide__ = True
+
     async def main() -> T:
+        __tracebackhide__ = True
         async with open_mesh(seed, **options) as mesh:
             return await test(mesh)
 

@@ -75,6 +75,7 @@ def _runner(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
             )
 
         async def inside(mesh: Mesh) -> None:
+            __tracebackhide__ = True
             await test(**{**arguments, "mesh": mesh})
 
         run_mesh(inside, to_open.seed)

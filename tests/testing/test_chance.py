@@ -13,7 +13,7 @@ from trio._core import _run as scheduler
 
 from meshd.testing import Mesh, hang, reset, respond, run_mesh
 from meshd.testing.chance import seeded_scheduler, stream_of_chance
-from tests.testing.documents import subsets, virtual_service
+from tests.journeys.documents import subsets, virtual_service
 
 ROUTES = """
   - match: [{uri: {prefix: /split}}]

@@ -1,4 +1,4 @@
-"""Documents for tests of the test kit."""
+"""Documents for tests that run a whole mesh."""
 
 from __future__ import annotations
 
