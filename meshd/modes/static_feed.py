@@ -25,6 +25,7 @@ from meshd.errors import ConfigError, StartError
 from meshd.modes.bell import Bell
 from meshd.modes.feeds import Apply, Nobody
 from meshd.modes.findings import FindingLog
+from meshd.modes.no_identity import without_identity
 from meshd.modes.secrets import MeshSecrets
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class StaticFeed:
         mesh = self.secrets.mesh = Mesh.of(documents)
         snapshot = compile_snapshot(mesh, self.scope, self._memo)
         if snapshot.version != self._version:
-            self.apply(snapshot)
+            self.apply(without_identity(snapshot))
             self._version = snapshot.version
 
     def waiting_for(self) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import attrs
 
 from meshd.modes.binds import bindings_of, with_binds
+from meshd.modes.no_identity import without_identity
 from meshd.modes.plain import plain_snapshot
 from meshd.modes.settings import ServiceBind
 from meshd.net.address import Address
 from meshd.snapshot.cluster import Cluster, Discovery, Peer
+from meshd.snapshot.common import Direction
+from meshd.snapshot.listener import DownstreamTls, FilterChain, Listener
 from meshd.snapshot.route import RouteTable, VirtualHost
 from meshd.snapshot.snapshot import Snapshot
 from meshd.snapshot.wire import decode, encode
@@ -37,6 +40,14 @@ def test_plain_is_a_snapshot_like_any_other() -> None:
     encoded = encode(snapshot)
     again = decode(encoded.manifest, lambda digest: encoded.parts[digest])
     assert attrs.evolve(again, version="plain") == snapshot
+
+
+def test_without_a_certificate_chains_that_show_one_are_gone() -> None:
+    tls = FilterChain("tls", tls=DownstreamTls())
+    credential = FilterChain("web", tls=DownstreamTls(certificate="kubernetes://web"))
+    plain, strict = Listener("a", 1, Direction.INBOUND, (tls, credential)), Listener("b", 2, Direction.INBOUND, (tls,))
+    found = without_identity(Snapshot(listeners=(plain, strict)))
+    assert [listener.chains for listener in found.listeners] == [(credential,), ()]
 
 
 def mesh_snapshot() -> Snapshot:

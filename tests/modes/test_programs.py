@@ -156,6 +156,41 @@ def test_a_gateway_from_one_file(tmp_path: Path) -> None:
         assert program.stop() == 0
 
 
+SERVICE = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: hello}
+spec:
+  hosts: [hello.example]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports:
+  - {number: 80, name: http, protocol: HTTP}
+  endpoints:
+  - {address: 127.0.0.1, ports: {http: PORT}}
+"""
+
+
+def test_a_sidecar_from_one_file(tmp_path: Path) -> None:
+    """Without a control plane there is no certificate, and it is ready all the same; ``--bind`` has a port of its own."""
+    config = tmp_path / "mesh.yaml"
+    (tmp_path / "ingress.yaml").write_text(INGRESS.replace("TEXT", "hello"))
+    gateway = ("gateway", "--config", str(tmp_path / "ingress.yaml"), "--port", "8080=127.0.0.1:0", *QUIET)
+    with running(tmp_path, *gateway) as backend:
+        port = backend.wait_for(r"listeners=0\.0\.0\.0_8080=127\.0\.0\.1:(\d+)")[1]
+        config.write_text(SERVICE.replace("PORT", port))
+        flags = ("--config", str(config), "--bind", "hello.example:80=127.0.0.1:0")
+        with running(tmp_path, *PLAIN, *flags, *QUIET) as program:
+            program.wait_for("INFO ready")
+            bound = program.wait_for(r"bind_hello\.example_80=(\S+)")[1]
+            outbound = program.wait_for(r"virtualOutbound=(\S+)")[1]
+            assert get(f"http://{bound}/") == "hello"
+            request = urllib.request.Request("http://hello.example/")
+            request.set_proxy(outbound, "http")
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+                assert answer.read() == b"hello"
+
+
 def test_a_gateway_needs_something_to_do(tmp_path: Path) -> None:
     code, text = finished(tmp_path, "gateway")
     assert code == 78
