@@ -396,7 +396,6 @@ def run_mesh(test: Callable[[Mesh], Awaitable[T]], seed: int = 1, **options: Any
         seed: See ``open_mesh``.
         options: See ``open_mesh``.
     """
-
     __tracebackhide__ = True
 
     async def main() -> T:

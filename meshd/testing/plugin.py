@@ -42,16 +42,19 @@ class MeshToOpen:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Note the tests that are ours to run, before any other plugin puts a wrapper around them."""
-    if isinstance(item, pytest.Function) and "mesh" in item.fixturenames and inspect.iscoroutinefunction(item.obj):
+    """Note asynchronous tests before any other plugin puts a wrapper around them: some are ours to run."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
         item.stash[ORIGINAL] = item.obj
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Run them ourselves: last of all wrappers, so that whatever another one has put in place is undone."""
+    """Run ours, last of all wrappers, so that whatever another one has put in place is undone.
+
+    Ours are those whose ``mesh`` is: someone else's fixture of this name is theirs.
+    """
     test = item.stash.get(ORIGINAL, None)
-    if test is not None and isinstance(item, pytest.Function):
+    if test is not None and isinstance(item, pytest.Function) and isinstance(item.funcargs.get("mesh"), MeshToOpen):
         item.obj = _runner(test)
     return (yield)
 
@@ -62,11 +65,7 @@ def _runner(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         __tracebackhide__ = True
         from meshd.testing.mesh import run_mesh
 
-        to_open = arguments.get("mesh")
-        if not isinstance(to_open, MeshToOpen):
-            raise pytest.UsageError(
-                "the fixture `mesh` is meshd.testing's: use open_mesh() to make one of another kind"
-            )
+        to_open: MeshToOpen = arguments["mesh"]
         foreign = [name for name, value in arguments.items() if type(value).__name__ == "TrioFixture"]
         if foreign:
             raise pytest.UsageError(
