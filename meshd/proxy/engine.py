@@ -105,7 +105,7 @@ class Engine:
         for cluster in snapshot.clusters:
             if cluster.discovery is Discovery.DNS and not endpoints.get(cluster.name):
                 _log.warning("a DNS cluster without names", extra={"cluster": cluster.name})
-        live = compile_live(snapshot, self.world, self._request_ids)
+        live = compile_live(snapshot, self.world, self._request_ids, self.live)
         bindings = self._plan_bindings(live)
         opened: dict[str, net.Listener] = {}
         try:

@@ -124,14 +124,19 @@ class Live:
         return False
 
 
-def compile_live(snapshot: Snapshot, world: ProxyWorld, request_ids: RequestIds) -> Live:
-    """Compile a snapshot.
+def compile_live(
+    snapshot: Snapshot,
+    world: ProxyWorld,
+    request_ids: RequestIds,
+    before: Live | None = None,
+) -> Live:
+    """Compile a snapshot; routes that are equal in the version ``before`` are taken over.
 
     Raises:
         ConfigError: it cannot be run; says which part of it.
     """
     context = FilterContext(rng=world.rng)
-    router = Router.compile(snapshot.route_tables)
+    router = Router.compile(snapshot.route_tables, before.router if before is not None else None)
     _plan_routes(router, context)
     listeners: dict[str, LiveListener] = {}
     for listener in snapshot.listeners:
@@ -231,6 +236,8 @@ async def _answer(exchange: Exchange) -> Response:
 
 def _plan_routes(router: Router, context: FilterContext) -> None:
     for entry in router.entries():
+        if entry.chain is not None:
+            continue
         try:
             entry.chain = _plan(entry, entry.route, context)
         except ConfigError as error:

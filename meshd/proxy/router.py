@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 
 from meshd.errors import ConfigError, ResponseFlag
 from meshd.http.head import RequestHead
@@ -43,9 +44,10 @@ Selector = Callable[[RequestHead], RouteEntry | Reply]
 class CompiledVirtualHost:
     """A virtual host's routes in order: (path predicate, the other predicates, entry), None for "always"."""
 
-    __slots__ = ("_entries", "name", "require_tls")
+    __slots__ = ("_entries", "name", "require_tls", "virtual_host")
 
     def __init__(self, virtual_host: VirtualHost) -> None:
+        self.virtual_host = virtual_host
         self.name = virtual_host.name
         self.require_tls = virtual_host.require_tls
         self._entries: list[tuple[Predicate | None, RequestPredicate | None, RouteEntry]] = []
@@ -80,11 +82,13 @@ class CompiledTable:
 
     __slots__ = ("_default", "_exact", "_prefixes", "_remembered", "_suffixes", "name", "virtual_hosts")
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, before: Mapping[str, CompiledVirtualHost] = MappingProxyType({})) -> None:
         self.name = table.name
-        self.virtual_hosts = {
-            virtual_host.name: CompiledVirtualHost(virtual_host) for virtual_host in reversed(table.virtual_hosts)
-        }
+        self.virtual_hosts: dict[str, CompiledVirtualHost] = {}
+        for virtual_host in reversed(table.virtual_hosts):
+            kept = before.get(virtual_host.name)
+            same = kept is not None and kept.virtual_host == virtual_host
+            self.virtual_hosts[virtual_host.name] = kept if kept and same else CompiledVirtualHost(virtual_host)
         self._exact: dict[bytes, CompiledVirtualHost] = {}
         self._suffixes: dict[int, dict[bytes, CompiledVirtualHost]] = {}
         self._prefixes: dict[int, dict[bytes, CompiledVirtualHost]] = {}
@@ -152,8 +156,13 @@ class Router:
         self._chosen: dict[bytes, CompiledTable | NoRoute] = {}
 
     @classmethod
-    def compile(cls, tables: Iterable[RouteTable]) -> Router:
+    def compile(cls, tables: Iterable[RouteTable], before: Router | None = None) -> Router:
         """Compile route tables.
+
+        Args:
+            tables: What to compile.
+            before: The router of the version before: virtual hosts that are equal are
+                taken over with everything that was compiled for them.
 
         Raises:
             ConfigError: a regular expression, rewrite or header edit is not usable; says of which route.
@@ -163,7 +172,11 @@ class Router:
             if table.name in named:
                 raise ConfigError("two route tables have this name", origin=f"route table {table.name}")
             named[table.name] = table
-        return cls(named, {name: CompiledTable(table) for name, table in named.items()})
+        compiled: dict[str, CompiledTable] = {}
+        for name, table in named.items():
+            kept = before._compiled.get(name) if before is not None else None
+            compiled[name] = CompiledTable(table, kept.virtual_hosts if kept is not None else {})
+        return cls(named, compiled)
 
     def entries(self) -> Iterator[RouteEntry]:
         """Every route of every table."""

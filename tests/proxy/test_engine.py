@@ -14,7 +14,7 @@ from meshd.proxy.bindings import Binding, Bindings
 from meshd.proxy.limits import ProxyLimits
 from meshd.snapshot.common import Direction, MatchKind, StringMatch
 from meshd.snapshot.listener import FilterChain, HttpManager, Listener
-from meshd.snapshot.route import DirectResponse, RouteMatch
+from meshd.snapshot.route import DirectResponse, RouteMatch, RouteTable, VirtualHost
 from tests.fakes import answer, hang, pieces, read_answer
 from tests.proxy.rig import Rig
 from tests.proxy.snapshots import MUTUAL, assemble, cluster, endpoint, forward, gateway, route, table
@@ -313,3 +313,24 @@ async def test_a_drain_with_grace_is_unready_before_it_refuses(nursery, autojump
         await trio.sleep(3)
         with pytest.raises(ConnectionLost):
             await rig.network.connect(Address("127.0.0.1", 80))
+
+
+# What a change costs.
+
+
+async def test_what_is_equal_is_taken_over_as_it_is(nursery, autojump_clock):
+    def snapshot(body: str, version: str):
+        hosts = (
+            VirtualHost("a", ("a.example",), (route(forward("c")),)),
+            VirtualHost("b", ("b.example",), (route(DirectResponse(200, body)),)),
+        )
+        one = gateway(endpoints={"c": [A]}, version=version)
+        return assemble(one.listeners, (RouteTable("http.80", hosts),), (), {"c": [A]}, version=version)
+
+    rig = await Rig.start(nursery, snapshot("one", "1"))
+    before = {entry.virtual_host: entry for entry in rig.engine.live.router.entries()}
+    rig.apply(snapshot("two", "2"))
+    after = {entry.virtual_host: entry for entry in rig.engine.live.router.entries()}
+    assert after["a"] is before["a"]
+    assert after["b"] is not before["b"]
+    assert (await rig.get(host="b.example")).body == b"two"

@@ -63,6 +63,8 @@ class Upstream:
         self._uniform = uniform
         # The whole mutable state is what follows.
         self.hosts: dict[tuple[str, int, bool, str], Host] = {}
+        self._given: Sequence[Endpoint] | None = None
+        """The endpoints as they were last given."""
         self._balancer: Balancer[Host] | None = None
         self.leaving: set[Host] = set()
         self.connections = 0
@@ -83,7 +85,10 @@ class Upstream:
 
     def adopt(self, cluster: Cluster, endpoints: Sequence[Endpoint]) -> None:
         """Take over settings and endpoints; hosts that stay keep their connections and state."""
+        if cluster == self.cluster and endpoints == self._given:
+            return
         self.cluster = cluster
+        self._given = endpoints
         self.set_endpoints(endpoints)
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
