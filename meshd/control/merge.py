@@ -42,7 +42,7 @@ def settle(previous: Good, incoming: SourceSet) -> Settled:
     """What is in force of a source.
 
     Args:
-        previous: What was in force before.
+        previous: What was in force before; at the start of a process, what the source remembers takes its place.
         incoming: What the source says now.
     """
     good: dict[tuple[Key, str], Entry] = {}
@@ -59,13 +59,14 @@ def settle(previous: Good, incoming: SourceSet) -> Settled:
         if place in good:
             findings.append(_defined_twice(good[place], entry, "comes later in the file"))
         good[place] = entry
-    for place, last in previous.items():
+    remembered = {(entry.key, entry.file): entry for entry in incoming.remembered if entry.key is not None}
+    for place, last in (previous or remembered).items():
         if place in good:
             continue
         if place in broken:
             good[place] = last
             findings.append(_last_good(broken[place], last))
-        elif _unsure(place[1], incoming.unsure):
+        elif incoming.is_unsure_of(place[1]):
             good[place] = last
     return Settled(good, tuple(findings))
 
@@ -92,10 +93,6 @@ def combine(settled: Iterable[Settled]) -> Merged:
 def _age(entry: Entry) -> tuple[float, str]:
     """Sorts what wins last: the newer file, and of equally new ones the last by name (as ``kubectl apply`` does)."""
     return (entry.modified, entry.file)
-
-
-def _unsure(file: str, places: Iterable[str]) -> bool:
-    return any(file == place or (place.endswith("/") and file.startswith(place)) for place in places)
 
 
 def _defined_twice(loser: Entry, winner: Entry, why: str) -> Finding:

@@ -37,6 +37,7 @@ from meshd.control.sources.files import FileSource
 from meshd.control.sources.source import Source, SourceSet
 from meshd.control.sources.watching import make_watcher
 from meshd.control.store.directory import DirectoryStore
+from meshd.control.store.last_good import LastGood
 from meshd.control.tokens import TokenStore
 from meshd.errors import StartError
 from meshd.modes import process
@@ -150,8 +151,8 @@ class ControlPlane:
     async def run(self, world: World) -> None:
         """Serve until cancelled."""
         settings = self.settings
-        source = self.source or self._watched(world)
         state = settings.state or state_home(os.environ) / "control"
+        source = self.source or self._watched(world, state)
         office = self._office = open_office(settings, state, world)
         listener = listen(world.network, settings.listen, "listen")
         assert listener is not None
@@ -198,10 +199,16 @@ class ControlPlane:
                 },
             )
 
-    def _watched(self, world: World) -> FileSource:
+    def _watched(self, world: World, state: Path) -> FileSource:
         """The store of the settings, as a source."""
         _check_store(self.settings.store)
-        store = DirectoryStore([self.settings.store], Loader(), wall_clock=world.wall_clock, name=FILES)
+        store = DirectoryStore(
+            [self.settings.store],
+            Loader(),
+            wall_clock=world.wall_clock,
+            name=FILES,
+            last_good=LastGood(state / "last-good"),
+        )
         self._bell = Bell(make_watcher([str(self.settings.store)]))
         return FileSource(store, self._bell)
 

@@ -42,6 +42,12 @@ class SourceSet:
     entries: tuple[Entry, ...] = ()
     findings: tuple[Finding, ...] = ()
     unsure: tuple[str, ...] = ()
+    remembered: tuple[Entry, ...] = attrs.field(default=(), eq=False)
+    """What was in force in an earlier life of this process; said once, at the start, and only where it still matters."""
+
+    def is_unsure_of(self, file: str) -> bool:
+        """Could what came from this file still be there?"""
+        return any(file == place or (place.endswith("/") and file.startswith(place)) for place in self.unsure)
 
     @classmethod
     def of(cls, name: str, documents: Iterable[Document]) -> SourceSet:

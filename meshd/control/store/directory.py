@@ -28,6 +28,7 @@ from meshd.api.problem import SYNTAX_ERROR, Level
 from meshd.api.yaml import too_large
 from meshd.control.finding import CANNOT_BE_READ, Finding
 from meshd.control.sources.source import Entry, SourceSet, read_entries, uncertain_files
+from meshd.control.store.last_good import LastGood
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -55,6 +56,8 @@ class _File:
     entries: tuple[Entry, ...]
     findings: tuple[Finding, ...] = ()
     unsure: bool = False
+    text: bytes | None = attrs.field(default=None, repr=False)
+    """Only from one reading to the next: for the memory of what was good."""
 
 
 @attrs.define
@@ -76,6 +79,7 @@ class DirectoryStore:
         wall_clock: Seconds since 1970, to tell a fresh file.
         limits: How much it may hold.
         name: What to call it as a source.
+        last_good: Remembers over restarts what was in force; None: nobody does.
     """
 
     def __init__(
@@ -86,12 +90,14 @@ class DirectoryStore:
         wall_clock: Callable[[], float],
         limits: DirectoryLimits = DEFAULT_DIRECTORY_LIMITS,
         name: str = "files",
+        last_good: LastGood | None = None,
     ) -> None:
         self.name = name
         self.paths = tuple(str(Path(path)) for path in paths)
         self._loader = loader
         self._wall_clock = wall_clock
         self._limits = limits
+        self._last_good = last_good
         # The whole mutable state: what every file said when it was last read.
         self._files: dict[str, _File] = {}
 
@@ -101,11 +107,15 @@ class DirectoryStore:
         for path in self.paths:
             self._look(scan, path, level=0, named=True)
         files = {path: self._file(path, status) for path, status in sorted(scan.files.items())}
-        self._files = {path: file for path, file in files.items() if not file.unsure}
+        self._files = {path: attrs.evolve(file, text=None) for path, file in files.items() if not file.unsure}
         entries = tuple(entry for file in files.values() for entry in file.entries)
         findings = (*scan.findings, *(finding for file in files.values() for finding in file.findings))
         unsure = (*scan.unsure, *(path for path, file in files.items() if file.unsure), *uncertain_files(entries))
-        return SourceSet(self.name, entries, findings, tuple(sorted(set(unsure))))
+        found = SourceSet(self.name, entries, findings, tuple(sorted(set(unsure))))
+        if self._last_good is None:
+            return found
+        texts = {path: (file.digest.hex(), file.text) for path, file in files.items() if not file.unsure}
+        return self._last_good.keep(found, texts, self._loader)
 
     def _look(self, scan: _Scan, path: str, *, level: int, named: bool = False) -> None:
         """Add a file, or what is in a directory."""
@@ -173,7 +183,8 @@ class DirectoryStore:
         digest = hashlib.sha256(text).digest()
         if known is not None and known.digest == digest and known.stamp[0] == stamp[0]:
             return attrs.evolve(known, stamp=stamp)
-        return _File(stamp, digest, read_entries(self._loader, text, path, status.st_mtime))
+        entries = read_entries(self._loader, text, path, status.st_mtime)
+        return _File(stamp, digest, entries, text=text if self._last_good is not None else None)
 
 
 def _why(error: OSError) -> str:
