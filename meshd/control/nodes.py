@@ -37,8 +37,11 @@ MIB = 1024 * 1024
 MAX_FILE = 256 * MIB
 QUIET = 0.02 * SECONDS
 """Changes that come within this time are published together: a thousand nodes register at once after an outage."""
-SAVE_INTERVAL = 1 * SECONDS
-"""Between two writes of the file."""
+SAVE_INTERVAL = 0.2 * SECONDS
+"""Between two writes of the file at least. What a crash loses in between is missing from everybody's endpoints
+until it registers again."""
+SAVE_SHARE = 20
+"""A write that takes long is not repeated before so many times its length have passed."""
 
 
 @attrs.frozen
@@ -121,12 +124,13 @@ class Nodes:
         self._file = file
         self.limits = limits or NodeLimits()
         # The whole mutable state: the nodes, and how many each identity and each scope has; the hosts others declare; an event that is set when documents may
-        # have changed or a deadline has moved closer; and when the file is to be written.
+        # have changed or a deadline has moved closer; when the file is to be written, and how long that takes.
         self._nodes: dict[NodeKey, Node] = {}
         self._of_identity: Counter[str] = Counter()
         self._of_scope: Counter[Scope] = Counter()
         self._declared: frozenset[str] = frozenset()
         self._save_at = math.inf
+        self._save_took = 0.0
         self._stirred = trio.Event()
         self._expired = 0
 
@@ -298,7 +302,8 @@ class Nodes:
         self._stir()
 
     def _save_soon(self) -> None:
-        self._save_at = min(self._save_at, trio.current_time() + SAVE_INTERVAL)
+        pause = max(SAVE_INTERVAL, SAVE_SHARE * self._save_took)
+        self._save_at = min(self._save_at, trio.current_time() + pause)
 
     def _stir(self) -> None:
         self._stirred.set()
@@ -308,11 +313,13 @@ class Nodes:
         self._save_at = math.inf
         if self._file is None:
             return
+        began = trio.current_time()
         saved = tuple(_saved(node) for node in self._nodes.values())
         try:
             private_files.write(self._file, json.dumps(Codecs().of(tuple[_Saved, ...]).write(saved)).encode())
         except OSError as error:
             log.warning("registrations cannot be saved", extra={"file": str(self._file), "error": error.strerror})
+        self._save_took = trio.current_time() - began
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -210,6 +211,56 @@ def test_a_broken_file_changes_nothing(url: str, store: Path) -> None:
     (store / "virtual-service-reviews-v3.yaml").write_text("nonsense: [")
     time.sleep(0.5)
     browser.until(three)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("meshd", "control"), "control"),
+        (("meshd", "gateway"), "gateway"),
+        (("sidecar", "productpage"), "productpage-v1.sidecar"),
+        (("sidecar", "ratings"), "ratings-v1.sidecar"),
+        (("meshd.modes.demo.service", "productpage"), "productpage-v1"),
+        (("meshd.modes.demo.service", "details", "v1"), "details-v1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_whoever_is_killed_comes_back(
+    url: str, home: Path, demo: Program, store: Path, words: tuple[str, ...], name: str
+) -> None:
+    apply(store, "virtual-service-reviews-v3")
+    browser = Browser(url)
+    browser.until(three)
+    deaths = demo.text.count(f"{name} ended (SIGKILL)")
+    os.kill(process_of(home / "d", *words), signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while demo.text.count(f"{name} ended (SIGKILL)") == deaths:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    row = 0
+    while row < 10:
+        assert time.monotonic() < deadline, "it does not come back"
+        try:
+            row = row + 1 if three(browser.look()) else 0
+        except OSError:
+            row = 0
+            time.sleep(0.1)
+    # It lives by changes made after its return, too.
+    apply(store, "virtual-service-reviews-v2-v3")
+    browser.until(lambda page: page.reviews == "reviews-v2", within=30, row=1)
+
+
+def process_of(directory: Path, *words: str) -> int:
+    """The process of the demo in a directory whose command line has all these words."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text().split("\0")
+            environ = (process / "environ").read_text()
+        except OSError:
+            continue
+        if str(directory) in environ and "demo" not in command and all(word in command for word in words):
+            return int(process.name)
+    raise AssertionError(f"no process with {words}")
 
 
 def test_sidecars_are_small(home: Path, demo: Program) -> None:
