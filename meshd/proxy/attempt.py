@@ -10,8 +10,9 @@ from meshd.proxy.identity_headers import ATTEMPT_COUNT
 from meshd.proxy.reply import REASON
 from meshd.proxy.upload import Upload
 from meshd.proxy.upstream.host import Host
+from meshd.proxy.upstream.lease import Lease
 from meshd.proxy.upstream.pool import Pooled, Waiter
-from meshd.proxy.upstream.upstream import Lease, Upstream
+from meshd.proxy.upstream.upstream import Upstream
 from meshd.snapshot.common import Direction
 
 _FIRST_ATTEMPT = b"%b: 1\r\n" % ATTEMPT_COUNT

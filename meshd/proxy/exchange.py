@@ -20,7 +20,7 @@ from meshd.proxy.reply import ClientGone
 if TYPE_CHECKING:
     from meshd.proxy.live import Live, Manager
     from meshd.proxy.router import RouteEntry
-    from meshd.proxy.upstream.upstream import Lease
+    from meshd.proxy.upstream.lease import Lease
 
 
 class Abortable(Protocol):

@@ -31,8 +31,9 @@ from meshd.proxy.local import local_response
 from meshd.proxy.reply import ClientGone, RouteTimeout, StreamIdle, TryTimeout, from_error
 from meshd.proxy.upload import Upload
 from meshd.proxy.upstream.host import Host
+from meshd.proxy.upstream.lease import Lease
 from meshd.proxy.upstream.passthrough import PassthroughUpstream
-from meshd.proxy.upstream.upstream import Lease, Upstream
+from meshd.proxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from meshd.proxy.forward import RoutePlan

@@ -19,7 +19,7 @@ import trio
 from meshd.http.stream import ClientConnection
 
 if TYPE_CHECKING:
-    from meshd.proxy.upstream.upstream import Lease
+    from meshd.proxy.upstream.lease import Lease
 
 
 class Pooled:

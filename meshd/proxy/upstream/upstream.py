@@ -19,39 +19,18 @@ from collections.abc import Callable, Collection, Sequence
 import trio
 
 from meshd.errors import ResponseFlag, UpstreamError
-from meshd.http.stream import ClientStream
 from meshd.net.connection import Connection
 from meshd.net.timers import Timer
 from meshd.proxy.upstream.balancer import Balancer, balancer_for
 from meshd.proxy.upstream.connect import Connector, mutual
 from meshd.proxy.upstream.host import Host
+from meshd.proxy.upstream.lease import Lease
 from meshd.proxy.upstream.pool import Pooled, Waiter
 from meshd.snapshot.cluster import Cluster, Endpoint
 
 _log = logging.getLogger(__name__)
 
 NO_HOST: Collection[Host] = ()
-
-
-class Lease:
-    """An upstream stream in use. Made by ``Upstream``; whoever holds it calls ``release`` once done."""
-
-    __slots__ = ("_released", "host", "pooled", "stream", "upstream")
-
-    def __init__(self, upstream: Upstream, host: Host, pooled: Pooled, stream: ClientStream) -> None:
-        self.upstream = upstream
-        self.host = host
-        self.pooled = pooled
-        self.stream = stream
-        self._released = False
-
-    def release(self) -> None:
-        """Give the stream up (aborting it if it is not complete) and let the next in line have the connection."""
-        if self._released:
-            return
-        self._released = True
-        self.stream.finish()
-        self.upstream._returned(self.host, self.pooled)
 
 
 class Upstream:
@@ -190,6 +169,8 @@ class Upstream:
         self.pending += 1
         host.active += 1
         host.pool.waiters.append(waiter)
+        for pooled in [each for each in host.pool.multiplexed if each.client.is_closed()]:
+            self._drop(host, pooled)
         self._grow(host)
         lease = None
         try:
@@ -234,7 +215,8 @@ class Upstream:
         self.active += 1
         return Lease(self, host, pooled, client.open())
 
-    def _returned(self, host: Host, pooled: Pooled) -> None:
+    def returned(self, host: Host, pooled: Pooled) -> None:
+        """A stream has ended (called by its lease): its connection serves the next, or is closed."""
         self.active -= 1
         host.active -= 1
         client = pooled.client
@@ -266,7 +248,7 @@ class Upstream:
         pooled.client.connection.on_hangup = pooled.hangup_hook
         host.pool.idle.append(pooled)
         if self._sweep is None:
-            self._sweep_at(trio.current_time() + self.cluster.limits.idle_timeout)
+            self._sweep_later()
 
     def _serve(self, host: Host) -> None:
         """Give what has room to those in line, then connect for the rest."""
@@ -339,6 +321,7 @@ class Upstream:
         pooled.hangup_hook = lambda: self._hung_up(host, pooled)
         if pooled.multiplexed:
             pool.multiplexed.append(pooled)
+            self._sweep_later()
         else:
             self._rest(host, pooled)
         if host.retired and not pool.waiters:
@@ -377,6 +360,12 @@ class Upstream:
         return UpstreamError("overflow", ResponseFlag.UPSTREAM_OVERFLOW, cause=cause)
 
     # Sweeping idle connections.
+
+    def _sweep_later(self) -> None:
+        if self._sweep is None and not self.retired:
+            limits = self.cluster.limits
+            after = min(limits.idle_timeout, limits.max_connection_duration or limits.idle_timeout)
+            self._sweep_at(trio.current_time() + after)
 
     def _sweep_at(self, deadline: float) -> None:
         self._sweep = self.connector.timers.at(deadline, self._sweep_now)

@@ -52,6 +52,31 @@ async def test_the_latest_used_is_used_first(nursery, autojump_clock):
     assert backend.connections == 5
 
 
+async def test_an_idle_http2_connection_is_closed_in_time(nursery, autojump_clock):
+    rig = await Rig.start(nursery, limited(idle_timeout=30.0, http2=True))
+    backend = await rig.upstream(A)
+    await rig.get()
+    await trio.sleep(20)
+    await rig.get()
+    await trio.sleep(29)
+    assert backend.open == 1
+    await trio.sleep(2)
+    assert (backend.open, rig.engine.upstreams["c"].connections) == (0, 0)
+
+
+async def test_http2_connections_that_the_backend_closed_are_forgotten(nursery, autojump_clock):
+    rig = await Rig.start(nursery, limited(http2=True, max_connections=1))
+    backend = await rig.upstream(A)
+    for _ in range(3):
+        assert (await rig.get()).status == 200
+        for wire in rig.network.wires:
+            if wire.server.local.port == 9080:
+                wire.cut()
+        await trio.testing.wait_all_tasks_blocked()
+    assert backend.connections == 3
+    assert rig.engine.upstreams["c"].connections == 1
+
+
 async def test_idle_connections_are_closed_in_time(nursery, autojump_clock):
     rig = await Rig.start(nursery, limited(idle_timeout=30.0))
     backend = await rig.upstream(A, behaviour=answer(delay=1.0))
