@@ -135,6 +135,8 @@ class Engine:
             upstream.retire()
         for acceptor in acceptors:
             self._start(acceptor)
+        for acceptor in self._acceptors.values():
+            acceptor.adopt()
         _log.info(
             "configuration applied",
             extra={

@@ -26,8 +26,9 @@ from meshd.net.address import Address
 from meshd.net.sniff import Sniffed, inspect
 from meshd.policy.exchange import ConnectionInfo
 from meshd.proxy.downstream.http import HttpConnection
+from meshd.proxy.downstream.leaving import Chains, OnChain
 from meshd.proxy.downstream.tcp import TcpConnection
-from meshd.proxy.live import LiveChain, LiveListener, Manager
+from meshd.proxy.live import Live, LiveChain, LiveListener, Manager
 from meshd.proxy.peer_metadata import namespace_of
 from meshd.proxy.reply import from_error, render
 from meshd.snapshot.common import Direction
@@ -50,6 +51,7 @@ class Acceptor:
         self._listener = listener
         self.address: Address = listener.address
         self.drain_signal = Drain()
+        self._chains = Chains(self.drain_signal)
         # The whole mutable state: which listener of the snapshot this is now, how many
         # connections are open, the nursery they live in, and whether more are wanted.
         self.name = name
@@ -82,6 +84,14 @@ class Acceptor:
         """Take no more connections."""
         self.listening = False
         self._listener.close()
+
+    def adopt(self) -> None:
+        """A new configuration is in force: connections of a kind that it does not take any more end, see ``OnChain``."""
+        live = self._engine.live
+        if live is not None:
+            world = self._engine.world
+            deadline = trio.current_time() + world.limits.drain_timeout
+            self._chains.adopt(live.listeners.get(self.name), world.timers, deadline)
 
     def drain(self, deadline: float) -> None:
         """Stop listening, let exchanges under way end, and cut what is left at ``deadline`` (trio's clock)."""
@@ -163,9 +173,16 @@ class Acceptor:
                 self._refuse(connection, "denied", denial.detail)
                 return
         if chain.manager is not None:
-            await self._serve_http(connection, info, chain.manager)
+            await self._serve_http(connection, info, chain.manager, self._enter(live, chain))
         else:
-            await TcpConnection(info, connection, live, chain).run()
+            await self._serve_opaque(TcpConnection(info, connection, live, chain), self._enter(live, chain))
+
+    def _enter(self, live: Live, chain: LiveChain) -> OnChain:
+        """Count a connection among its chain's, which may have left while hands were shaken."""
+        entered = self._chains.of(self.name, chain)
+        if self._engine.live is not live:
+            self.adopt()
+        return entered
 
     async def _sniff(self, connection: net.Connection, listener: LiveListener) -> Sniffed:
         if not listener.inspects:
@@ -190,7 +207,17 @@ class Acceptor:
         self._refuse(connection, "tls_handshake", reason)
         return None
 
-    async def _serve_http(self, connection: net.Connection, info: ConnectionInfo, manager: Manager) -> None:
+    async def _serve_opaque(self, connection: TcpConnection, entered: OnChain) -> None:
+        with trio.CancelScope() as scope:
+            entered.opaque.add(scope)
+            try:
+                await connection.run()
+            finally:
+                entered.opaque.discard(scope)
+
+    async def _serve_http(
+        self, connection: net.Connection, info: ConnectionInfo, manager: Manager, entered: OnChain
+    ) -> None:
         engine = self._engine
         http = HttpConnection(info, connection, manager, current=engine.current, on_bug=engine.counters.bugs.inc)
         stranger = info.direction is Direction.GATEWAY
@@ -213,7 +240,7 @@ class Acceptor:
             timers=engine.world.timers,
             limits=limits_of(manager.http, engine.world.http_limits),
             accept_http_10=manager.http.accept_http_10,
-            drain=self.drain_signal,
+            drain=entered.drain,
             on_protocol_error=protocol_error,
             on_bug=bug,
         )

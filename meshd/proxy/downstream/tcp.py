@@ -47,6 +47,11 @@ class TcpConnection:
         except (MeshdError, OSError) as error:
             exchange.reason = str(error)
             connection.abort(error)
+        except BaseException:
+            # Cancelled by a drain's deadline, or a bug: a reset, so that nothing cut looks complete.
+            exchange.reason = "the proxy ended this connection"
+            connection.abort(ConnectionLost("the proxy ends this connection"))
+            raise
         finally:
             connection.close()
             if self._live.logger is not None:
