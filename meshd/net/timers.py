@@ -18,7 +18,6 @@ from itertools import count
 
 import trio
 
-
 SWEEP_FROM = 1000
 """Cancelled entries that are not worth a sweep."""
 

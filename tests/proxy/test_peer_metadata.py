@@ -14,7 +14,7 @@ text = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs"
 
 
 @given(workload=text, app=text, version=text, service=text, revision=text, cluster=text)
-def test_there_and_back(workload, app, version, service, revision, cluster):  # noqa: PLR0917
+def test_there_and_back(workload, app, version, service, revision, cluster):
     peer = Peer(workload, "default", app, version, service, revision, cluster)
     value = encode(peer)
     assert all(0x20 <= byte < 0x7F for byte in value)
