@@ -45,7 +45,10 @@ def control(
         ),
     ] = None,
     trust_domain: Annotated[
-        str, typer.Option("--trust-domain", metavar="DOMAIN", help="Trust domain of every identity.")
+        str,
+        typer.Option(
+            "--trust-domain", parser=options.trust_domain, metavar="DOMAIN", help="Trust domain of every identity."
+        ),
     ] = "cluster.local",
     certificate_ttl: Annotated[
         float,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -93,6 +94,15 @@ def chosen(text: str, choices: tuple[str, ...]) -> str:
     return text
 
 
+def trust_domain(text: str) -> str:
+    """The first part of a SPIFFE id."""
+    if re.fullmatch(r"[a-z0-9._-]{1,255}", text) is None:
+        raise typer.BadParameter(
+            f"{text!r} is no trust domain: expected lower-case letters, digits, dots, dashes and underscores"
+        )
+    return text
+
+
 def log_level(text: str) -> str:
     """The name of a log level."""
     return chosen(text, LEVELS)
@@ -178,7 +188,13 @@ StatsOption = Annotated[
     ),
 ]
 LogFormatOption = Annotated[
-    str, typer.Option("--log-format", parser=log_format, metavar="text|json", help="How to log, on stderr.")
+    str,
+    typer.Option(
+        "--log-format",
+        parser=log_format,
+        metavar="text|json",
+        help="How to log, on stderr; JSON also makes the access log JSON.",
+    ),
 ]
 LogLevelOption = Annotated[
     str, typer.Option("--log-level", parser=log_level, metavar="|".join(LEVELS), help="How much to log.")

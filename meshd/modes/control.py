@@ -39,7 +39,7 @@ from meshd.control.sources.watching import make_watcher
 from meshd.control.store.directory import DirectoryStore
 from meshd.control.store.last_good import LastGood
 from meshd.control.tokens import TokenStore
-from meshd.errors import StartError
+from meshd.errors import ConfigError, StartError
 from meshd.modes import process
 from meshd.modes.bell import Bell
 from meshd.modes.findings import FindingLog
@@ -153,7 +153,10 @@ class ControlPlane:
         settings = self.settings
         state = settings.state or state_home(os.environ) / "control"
         source = self.source or self._watched(world, state)
-        office = self._office = open_office(settings, state, world)
+        try:
+            office = self._office = open_office(settings, state, world)
+        except ConfigError as error:
+            raise StartError(str(error)) from error
         listener = listen(world.network, settings.listen, "listen")
         assert listener is not None
         console = listen(world.network, settings.console, "console")

@@ -110,6 +110,9 @@ def run(program: Program, logging_settings: Logging) -> None:
     try:
         trio.run(_main, program)
     except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is None:
+            # Ctrl-C before anybody listened for signals.
+            raise KeyboardInterrupt from None
         expected = expected_error(group)
         if expected is None:
             raise
@@ -134,9 +137,15 @@ def expected_error(group: BaseExceptionGroup[BaseException]) -> MeshdError | Non
 async def _main(program: Program) -> None:
     stop = trio.Event()
     async with open_world() as world, trio.open_nursery() as process_nursery:
+
+        async def run() -> None:
+            # A program may also end by itself (`/quitquitquit`).
+            await program.run(world)
+            process_nursery.cancel_scope.cancel()
+
         # Both live as long as the process; a crash of either ends it.
         await process_nursery.start(_watch_signals, program, stop)
-        process_nursery.start_soon(program.run, world)
+        process_nursery.start_soon(run)
         await stop.wait()
         await program.drain()
         process_nursery.cancel_scope.cancel()

@@ -11,6 +11,7 @@ from typing import Protocol
 import attrs
 import trio
 
+from meshd import __version__
 from meshd.certs.contexts import TlsContexts
 from meshd.errors import ConfigError, StartError
 from meshd.modes.feeds import Feed
@@ -31,6 +32,7 @@ from meshd.proxy.world import ProxyWorld
 from meshd.snapshot.snapshot import Snapshot
 from meshd.telemetry.log_writer import LogWriter, open_sink
 from meshd.telemetry.metrics import Registry
+from meshd.telemetry.names import ProcessMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +99,9 @@ class Proxy:
     _engine: Engine | None = attrs.field(default=None, init=False)
     _feed: Feed | None = attrs.field(default=None, init=False)
     _log_writer: LogWriter | None = attrs.field(default=None, init=False)
+    _beside: dict[str, str] = attrs.field(factory=dict, init=False)
+    """Where the small servers are, by flag."""
+    _metrics: ProcessMetrics | None = attrs.field(default=None, init=False)
     _quit: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @property
@@ -145,7 +150,22 @@ class Proxy:
             ConfigError: it cannot be run; the old one goes on.
         """
         assert self._engine is not None
-        self._engine.commit(self._engine.prepare(self.role.adapt(snapshot)))
+        assert self._metrics is not None
+        try:
+            prepared = self._engine.prepare(self._adapt(snapshot))
+        except ConfigError:
+            self._metrics.rejected()
+            raise
+        self._engine.commit(prepared)
+        self._metrics.config(snapshot.version)
+
+    def _adapt(self, snapshot: Snapshot) -> Snapshot:
+        """With what only this process knows: the role's own ports, and a log that is to be JSON throughout."""
+        snapshot = self.role.adapt(snapshot)
+        if self.settings.logging.format != "json":
+            return snapshot
+        access_log = attrs.evolve(snapshot.telemetry.access_log, encoding="JSON")
+        return attrs.evolve(snapshot, telemetry=attrs.evolve(snapshot.telemetry, access_log=access_log))
 
     async def drain(self) -> None:
         """See ``Program``: leave the mesh, let requests end, write the last log lines."""
@@ -167,6 +187,8 @@ class Proxy:
     def _make_engine(self, world: World, bindings: Bindings, reserved: dict[Address, Listener], feed: Feed) -> Engine:
         contexts = TlsContexts(feed.identity, wall_clock=world.wall_clock)
         self._log_writer = self._open_access_log()
+        registry = Registry()
+        self._metrics = _process_metrics(registry, feed)
         return Engine(
             ProxyWorld(
                 network=ReservedNetwork(world.network, reserved),
@@ -180,7 +202,7 @@ class Proxy:
                     lambda path: Path(path).read_text(encoding="utf-8"),
                 ),
                 wall_clock=world.wall_clock,
-                registry=Registry(),
+                registry=registry,
                 bindings=bindings,
                 limits=ProxyLimits(drain_timeout=self.settings.drain_timeout),
                 log_writer=self._log_writer,
@@ -203,8 +225,13 @@ class Proxy:
             ("health", self.settings.health, health_server(not_ready, timers)),
             ("stats", self.settings.stats, metrics_server(engine.world.registry, timers)),
         ]
-        bound = [(server, listen(world.network, where, what)) for what, where, server in servers]
-        return [(server, listener) for server, listener in bound if listener is not None]
+        found: list[tuple[SmallServer, Listener]] = []
+        for what, where, server in servers:
+            listener = listen(world.network, where, what)
+            if listener is not None:
+                found.append((server, listener))
+                self._beside[what] = str(listener.address)
+        return found
 
     async def _tell_ready(self, engine: Engine, feed: Feed) -> None:
         told = ""
@@ -213,7 +240,15 @@ class Proxy:
                 logger.info("not ready yet: %s", reason)
                 told = reason
             await trio.sleep(WATCH_READY)
-        logger.info("ready", extra={"pid": os.getpid(), **self.role.describe(engine.addresses)})
+        logger.info("ready", extra={"pid": os.getpid(), **self.role.describe(engine.addresses), **self._beside})
+
+
+def _process_metrics(registry: Registry, feed: Feed) -> ProcessMetrics:
+    metrics = ProcessMetrics(registry, version=__version__)
+    if feed.identity.current is not None or feed.waiting_for():
+        # A proxy that has a certificate, or waits for its first; others have none to tell of.
+        metrics.follow_certificate(lambda: feed.identity.current.not_after if feed.identity.current else 0.0)
+    return metrics
 
 
 def start_error(error: ConfigError) -> StartError:

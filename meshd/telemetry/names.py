@@ -9,7 +9,7 @@ Source: Istio's standard metrics; buckets as Envoy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -230,6 +230,10 @@ class ProcessMetrics:
     def certificate(self, not_after: float) -> None:
         """A certificate that ends at ``not_after`` (seconds since the epoch) is in use."""
         self._expiry.labels().set(not_after)
+
+    def follow_certificate(self, not_after: Callable[[], float]) -> None:
+        """Ask for the end of the certificate in use whenever the page is rendered."""
+        self._expiry.labels().follow(not_after)
 
     def rejected(self) -> None:
         """A configuration was refused."""

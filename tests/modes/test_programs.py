@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -118,6 +119,29 @@ def test_signals_stop_it(tmp_path: Path, number: int) -> None:
         program.signal(number)
         assert program.wait() == 0
         assert "Traceback" not in program.text
+
+
+def test_the_admin_interface_can_stop_it(tmp_path: Path) -> None:
+    admin = ("--admin", "127.0.0.1:0", "--health", "off", "--stats", "off", "--access-log", "off")
+    with running(tmp_path, *PLAIN, *admin, "--log-format", "json") as program:
+        program.wait_for('"message": "ready"')
+        where = program.wait_for(r'"admin": "(\S+)"')[1]
+        assert "meshd_build_info" in get(f"http://{where}/stats/prometheus")
+        request = urllib.request.Request(f"http://{where}/quitquitquit", method="POST")
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+            assert answer.status == 200
+        assert program.wait() == 0
+
+
+def test_logs_and_access_logs_as_json(tmp_path: Path) -> None:
+    with running(tmp_path, *PLAIN, *QUIET, "--log-format", "json") as program:
+        where = program.wait_for(r'"virtualInbound": "(\S+)"')[1]
+        with pytest.raises(OSError, match="503"):
+            get(f"http://{where}/")
+        assert program.stop() == 0
+        lines = [json.loads(line) for line in program.text.splitlines()]
+    assert {"ready", "stopping"} <= {line.get("message") for line in lines}
+    assert [line["response_code"] for line in lines if "response_code" in line] == [503]
 
 
 def test_a_second_signal_stops_it_at_once(tmp_path: Path) -> None:
