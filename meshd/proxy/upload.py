@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import trio
 
-from meshd.errors import DeadlineExceeded, MeshdError
+from meshd.errors import DeadlineExceeded, MeshdError, ProtocolError
 from meshd.http.head import Headers, RequestHead
 from meshd.http.stream import Body, ClientStream
 from meshd.proxy.exchange import ProxyExchange
-from meshd.proxy.reply import StreamIdle
+from meshd.proxy.reply import ClientGone, StreamIdle
 
 
 class Upload:
@@ -84,8 +84,8 @@ class Upload:
                 exchange.abort(StreamIdle())
                 return
             except (MeshdError, trio.ClosedResourceError, trio.BrokenResourceError) as error:
-                # The client broke off or broke the framing: the exchange is over.
-                exchange.abort(error)
+                # The client broke the framing, or broke off: the exchange is over.
+                exchange.abort(error if isinstance(error, ProtocolError) else ClientGone(str(error)))
                 return
             exchange.touch()
             if data:

@@ -53,6 +53,17 @@ async def test_a_connection_lives_through_a_change_and_its_next_request_by_the_n
     assert rig.engine.statistics().version == "3"
 
 
+async def test_new_trust_in_hops_holds_for_the_next_request_of_a_connection(nursery, autojump_clock):
+    rig = await Rig.start(nursery, to(A))
+    backend = await rig.upstream(A)
+    forwarded = [(b"x-forwarded-for", b"198.51.100.7")]
+    await rig.get(headers=forwarded)
+    rig.apply(to(A, version="2", http={"trusted_hops": 1}))
+    await rig.get(headers=forwarded)
+    assert [r.headers.get(b"x-envoy-external-address") for r in backend.requests] == [b"127.0.0.1", b"198.51.100.7"]
+    assert rig.engine.open_connections() == 1
+
+
 async def test_a_request_ends_with_the_configuration_it_began_with(nursery, autojump_clock):
     rig = await Rig.start(nursery, to(A))
     await rig.upstream(A, "old", answer(200, b"old", delay=10.0))

@@ -455,7 +455,27 @@ async def test_a_client_that_breaks_off_its_upload_breaks_off_the_backend_s(nurs
     assert not backend.requests[0].whole
     assert backend.open == 0
     assert rig.engine.statistics().requests_active == 0
-    assert (await rig.logs())[0]["response_flags"] == "DC"
+    (line,) = await rig.logs()
+    assert (line["response_code"], line["response_flags"]) == (0, "DC")
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+async def test_broken_chunks_are_answered_and_reach_no_backend_whole(nursery, autojump_clock, later):
+    rig = await Rig.start(nursery, simple())
+    backend = await rig.upstream(A)
+    connection = await rig.network.connect(rig.address())
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    if later:
+        await connection.send(head + b"5\r\nhello\r\n")
+        await trio.testing.wait_all_tasks_blocked()
+        head = b""
+    await connection.send(head + b"nonsense\r\n")
+    got = await connection.receive()
+    assert got.startswith(b"HTTP/1.1 400 ")
+    await trio.testing.wait_all_tasks_blocked()
+    assert not any(request.whole for request in backend.requests)
+    lines = await rig.logs()
+    assert (lines[-1]["response_code"], lines[-1]["response_flags"]) == (400, "DPE")
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["from-h1", "from-h2"])

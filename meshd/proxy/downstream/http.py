@@ -40,6 +40,7 @@ class HttpConnection:
     """One client connection that speaks HTTP. Made by the acceptor once the chain is known."""
 
     __slots__ = (
+        "_connection",
         "_current",
         "_info",
         "_introduction",
@@ -69,9 +70,8 @@ class HttpConnection:
         self._manager = manager
         self._peer: Peer | None = None
         self._peer_believed = info.mtls and info.direction is Direction.INBOUND
-        self._introduction = Introduction(
-            manager.http, connection.peer, connection.tls, request_id=live.request_ids.take
-        )
+        self._connection = connection
+        self._introduction = self._introduce(manager, live)
 
     def handle(self, stream: ServerStream) -> Awaitable[None]:
         """One exchange, from its head to its last byte. Not a layer of its own: it gives what is to be awaited."""
@@ -82,7 +82,10 @@ class HttpConnection:
         stream.on_abort = exchange.client_gone
         body = stream.body
         if not body.ended:
-            exchange.body = body.receive_nowait()
+            try:
+                exchange.body = body.receive_nowait()
+            except MeshdError as error:
+                return self._exchange(exchange, error)
             if not _whole(body):
                 return self._exchange_with_upload(exchange)
         return self._exchange(exchange)
@@ -96,9 +99,15 @@ class HttpConnection:
             # This kind of connection is not accepted any more: serve this request as before, and no further one.
             stream.close_after()
             return self._live
+        if chain.manager.http != self._manager.http:
+            self._introduction = self._introduce(chain.manager, live)
         self._live = live
         self._manager = chain.manager
         return live
+
+    def _introduce(self, manager: Manager, live: Live) -> Introduction:
+        connection = self._connection
+        return Introduction(manager.http, connection.peer, connection.tls, request_id=live.request_ids.take)
 
     async def _exchange_with_upload(self, exchange: ProxyExchange) -> None:
         # The upload's task lives here. It reports failures through the exchange and
@@ -108,10 +117,13 @@ class HttpConnection:
             await self._exchange(exchange)
             nursery.cancel_scope.cancel()
 
-    async def _exchange(self, exchange: ProxyExchange) -> None:
+    async def _exchange(self, exchange: ProxyExchange, broken: MeshdError | None = None) -> None:
+        """``broken``: the request is of no use, and why."""
         stream = exchange.stream
         try:
             try:
+                if broken is not None:
+                    raise broken
                 response = self._receive(exchange) or await exchange.manager.run(exchange)
             except MeshdError as error:
                 if isinstance(error, ClientGone) or isinstance(exchange.failure, ClientGone):
