@@ -117,7 +117,10 @@ class Proxy:
     async def run(self, world: World) -> None:
         """Start, serve until cancelled (or told to quit by the admin interface)."""
         bindings, reserved = self.role.reserve(world.network)
-        feed = self._feed = self.role.make_feed(world, self)
+        try:
+            feed = self._feed = self.role.make_feed(world, self)
+        except ConfigError as error:
+            raise StartError(str(error)) from error
         engine = self._engine = self._make_engine(world, bindings, dict(reserved), feed)
         small = self._small_servers(world, engine, feed)
         try:

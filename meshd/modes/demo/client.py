@@ -43,6 +43,12 @@ class Client:
         connection = H1ClientConnection(await self.network.connect(address))
         return await self._exchange(address, connection, head, most)
 
+    def close(self) -> None:
+        """Close what is idle."""
+        for connections in self._idle.values():
+            while connections:
+                connections.pop().close()
+
     def _take(self, address: Address) -> H1ClientConnection | None:
         idle = self._idle.get(address, [])
         while idle:

@@ -18,20 +18,22 @@ import trio
 from meshd.errors import ConnectionLost
 from meshd.http.head import Headers as HttpHeaders
 from meshd.http.head import RequestHead, ResponseHead
-from meshd.http.server import Drain
+from meshd.http.server import Drain, Handler, serve_connection
 from meshd.http.stream import ServerStream
 from meshd.modes.demo import apps
 from meshd.modes.demo.apps import Answer, Call, Headers
 from meshd.modes.demo.client import Client
 from meshd.modes.process import World, listen, run
-from meshd.modes.serving import serve
 from meshd.modes.settings import Listening, Logging
 from meshd.net.address import Address
+from meshd.net.connection import Connection, Listener
 
 logger = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 1024
 """Bytes of a form or of another service's answer."""
+MOST_CONNECTIONS = 1024
+"""At once; more wait in the kernel's backlog."""
 PAST_WAITING = 30.0
 """Seconds after which a call that the application itself would wait longer for is given up."""
 
@@ -65,7 +67,11 @@ class Service:
         listener = listen(world.network, Listening(self.address, asked=True), "listen")
         assert listener is not None
         logger.info("serving", extra={"service": self.name, "version": self.version, "address": listener.address})
-        await serve(listener, handle, timers=world.timers, drain=self._drain)
+        try:
+            await self._serve(listener, handle, world)
+        finally:
+            listener.close()
+            client.close()
 
     def _app(self, ask: apps.Ask) -> apps.App:
         if self.name == "productpage":
@@ -73,6 +79,21 @@ class Service:
         if self.name == "reviews":
             return apps.reviews(self.version, ask)
         return {"details": apps.details, "ratings": apps.ratings}[self.name](self.version)
+
+    async def _serve(self, listener: Listener, handler: Handler, world: World) -> None:
+        room = trio.Semaphore(MOST_CONNECTIONS)
+
+        async def one(connection: Connection) -> None:
+            try:
+                await serve_connection(connection, handler, timers=world.timers, drain=self._drain)
+            finally:
+                room.release()
+
+        # A client cannot make its connection's task fail; a bug in one takes the application down.
+        async with trio.open_nursery() as connection_nursery:
+            while True:
+                await room.acquire()
+                connection_nursery.start_soon(one, await listener.accept())
 
     async def drain(self) -> None:
         """Idle connections close; others after the answer that they wait for."""
