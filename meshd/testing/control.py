@@ -104,6 +104,8 @@ class ControlProcess(Process[ControlPlane]):
             wanted = office.api.polling.version_of(node)
             if wanted not in (status.version, status.refused):
                 return f"{proxy.name} does not run {wanted[:12]} yet ({status.problem or 'no problem is known'})"
+            if node.status is None or wanted not in (node.status.applied, node.status.refused):
+                return f"{proxy.name} has not told yet that it runs {wanted[:12]}"
         return ""
 
     def _published(self) -> bool:

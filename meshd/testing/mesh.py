@@ -295,15 +295,27 @@ class Mesh:
     @contextmanager
     def unplugged(self, *hosts: str) -> Iterator[None]:
         """Take machines off the network for the length of the block: nothing arrives, nothing is refused."""
-        self.network.silent.update(hosts)
-        wires = [wire for host in hosts for wire in self.wires(host)]
-        for wire in wires:
+        before = self.network.on_wire
+        stalled = [wire for host in hosts for wire in self.wires(host)]
+
+        def plug(wire: Wire) -> None:
+            if before is not None:
+                before(wire)
+            # A machine off the network can be reached by nobody, and reaches nobody but itself.
+            if wire.client.local.host in hosts:
+                wire.stall()
+                stalled.append(wire)
+
+        for wire in stalled:
             wire.stall()
+        self.network.silent.update(hosts)
+        self.network.on_wire = plug
         try:
             yield
         finally:
             self.network.silent.difference_update(hosts)
-            for wire in wires:
+            self.network.on_wire = before
+            for wire in stalled:
                 wire.resume()
 
     # Making the parts.
