@@ -75,7 +75,10 @@ class Keystore:
         """
         private_files.ensure_directory(directory)
         private_files.ensure_directory(directory / "parts")
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"cannot be opened: {error.strerror}", origin=str(directory / "lock")) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from meshd.errors import ConfigError
@@ -23,8 +24,12 @@ READ_LIMIT = 4096 * KIB
 def ensure_directory(path: Path) -> Path:
     """Make a directory (and its parents) that only its owner can enter.
 
+    One that is there and open to others is closed to them if it is empty. What
+    lies in it otherwise may be anything (``/tmp`` and ``/`` are root's own), so
+    then the owner is asked.
+
     Raises:
-        ConfigError: it cannot be made, is no directory, or belongs to someone else.
+        ConfigError: it cannot be made, is no directory, belongs to someone else, or is open to others.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,6 +37,12 @@ def ensure_directory(path: Path) -> Path:
         if found.st_uid != os.geteuid():
             raise ConfigError(f"belongs to user {found.st_uid}, not to you: name another directory", origin=str(path))
         if found.st_mode & 0o077:
+            if next(path.iterdir(), None) is not None:
+                mode = stat.S_IMODE(found.st_mode)
+                raise ConfigError(
+                    f"is open to others (mode {mode:o}) and not empty: name another directory, or run chmod 700 {path}",
+                    origin=str(path),
+                )
             path.chmod(0o700)
     except OSError as error:
         raise ConfigError(f"cannot be used as a private directory: {error.strerror}", origin=str(path)) from error

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meshd.certs.private_files import ensure_directory
-from meshd.errors import IdentityError
+from meshd.errors import ConfigError, IdentityError
 
 MAX_FIELD = 512
 """Characters of one value: a peer's words must not fill the disk."""
@@ -27,14 +27,16 @@ class AuditLog:
         """Open for appending, making the file.
 
         Raises:
-            ConfigError: its directory cannot be private.
-            OSError: the file cannot be opened.
+            ConfigError: its directory cannot be private, or the file cannot be opened.
         """
         ensure_directory(path.parent)
         self._path = path
         self._wall_clock = wall_clock
         # The whole mutable state is the open file.
-        self._descriptor = _open(path)
+        try:
+            self._descriptor = _open(path)
+        except OSError as error:
+            raise ConfigError(f"cannot be opened: {error.strerror}", origin=str(path)) from error
 
     def write(self, event: str, **fields: str | float) -> None:
         """Append one event.

@@ -30,6 +30,14 @@ def test_an_open_directory_is_closed_to_others(tmp_path: Path) -> None:
     assert mode(tmp_path / "open") == 0o700
 
 
+def test_an_open_directory_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir(mode=0o755)
+    (tmp_path / "shared" / "of others").write_text("")
+    with pytest.raises(ConfigError, match=r"shared: is open to others \(mode 755\) and not empty: .*chmod 700"):
+        private_files.ensure_directory(tmp_path / "shared")
+    assert mode(tmp_path / "shared") == 0o755
+
+
 def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be used as a private directory"):
