@@ -51,9 +51,10 @@ async def forward(exchange: Exchange) -> Response:
     assert entry is not None
     plan: RoutePlan = entry.chain  # type: ignore[assignment]
     live = exchange.live
-    target = entry.pick(live.rng)
+    target = entry.only or entry.pick(live.rng)
     exchange.cluster = target.cluster
-    target.edit_request(exchange, exchange.request)
+    if target.edits_requests:
+        target.edit_request(exchange, exchange.request)
     upstream = live.upstreams.get(target.cluster)
     if upstream is None:
         response = local_response(exchange, missing_cluster(target.cluster, plan.missing_cluster_status))
@@ -74,5 +75,6 @@ async def forward(exchange: Exchange) -> Response:
             response = answered(exchange, outcome)
         else:
             response = await in_tries(Tries(exchange, upstream, plan), outcome)
-    target.edit_response(exchange, response.head)
+    if target.edits_responses:
+        target.edit_response(exchange, response.head)
     return response

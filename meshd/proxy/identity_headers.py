@@ -89,14 +89,22 @@ class Introduction:
 
     def apply(self, exchange: Exchange) -> None:
         """Edit a request's head; note its id and, where hops are trusted, whom it comes from."""
+        if exchange.request.headers.has_prefix(b"x-"):
+            self.apply_to_known(exchange)
+        else:
+            self.apply_to_fresh(exchange)
+
+    def apply_to_fresh(self, exchange: Exchange) -> None:
+        """``apply`` for a head without any x- header, as nearly every stranger's: there is nothing to take out."""
+        head = exchange.request
+        head.scheme = self._proto
+        exchange.request_id = request_id = self._request_id()
+        head.headers.append(b"%b%b\r\n" % (self._fresh_lines, request_id))
+
+    def apply_to_known(self, exchange: Exchange) -> None:
+        """``apply`` for any head."""
         head = exchange.request
         headers = head.headers
-        if not headers.has_prefix(b"x-"):
-            # Nearly every request of a stranger: nothing to take out, and the same lines to put in.
-            head.scheme = self._proto
-            exchange.request_id = request_id = self._request_id()
-            headers.append(b"%b%b\r\n" % (self._fresh_lines, request_id))
-            return
         if self._stranger:
             exchange.request_id = self._of_stranger(exchange, head)
             return

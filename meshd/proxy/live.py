@@ -20,7 +20,7 @@ from meshd.net.address import Address
 from meshd.net.connection import Resolver
 from meshd.net.timers import Timers
 from meshd.policy.catalog import FilterContext, build_connection_filters, build_filters
-from meshd.policy.exchange import ConnectionFilter, Exchange, Next, Reply, Response
+from meshd.policy.exchange import ConnectionFilter, Exchange, Next, Response
 from meshd.proxy import peer_metadata
 from meshd.proxy.chain import compile_chain
 from meshd.proxy.exchange import ProxyExchange
@@ -61,13 +61,13 @@ class Manager:
     def route(self, exchange: ProxyExchange, head: RequestHead) -> None:
         """Find the exchange's route, or note why there is none."""
         found = self.select(head)
-        if isinstance(found, Reply):
-            exchange.entry = exchange.route = None
-            exchange.no_route = found
-        else:
+        if isinstance(found, RouteEntry):
             exchange.entry = found
             exchange.route = found.route
             exchange.virtual_host = found.virtual_host
+        else:
+            exchange.entry = exchange.route = None
+            exchange.no_route = found
 
 
 @attrs.frozen(eq=False)

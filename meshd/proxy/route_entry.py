@@ -29,7 +29,16 @@ class Randomness(Protocol):
 class Target:
     """One weighted cluster of a route with all its edits."""
 
-    __slots__ = ("_host", "_path", "_request_edits", "_response_edits", "_route_host", "cluster")
+    __slots__ = (
+        "_host",
+        "_path",
+        "_request_edits",
+        "_response_edits",
+        "_route_host",
+        "cluster",
+        "edits_requests",
+        "edits_responses",
+    )
 
     def __init__(self, route: Route, forward: Forward, weighted: WeightedCluster) -> None:
         check_host(weighted.host_rewrite)
@@ -42,6 +51,9 @@ class Target:
         self._request_edits = tuple(edit for edit in requests if edit is not None)
         responses = (compile_response(weighted.response_headers), compile_response(route.response_headers))
         self._response_edits = tuple(edit for edit in responses if edit is not None)
+        # Whether the two methods do anything: most routes edit nothing, and need not be asked.
+        self.edits_requests = bool(self._host or self._route_host or self._path or self._request_edits)
+        self.edits_responses = bool(self._response_edits)
 
     def edit_request(self, exchange: Exchange, head: RequestHead) -> None:
         """Rewrite what goes up: the cluster's headers, the route's, then host and path.
@@ -79,7 +91,18 @@ class RouteEntry:
     slot in which the proxy keeps the route's compiled filters.
     """
 
-    __slots__ = ("_bounds", "_edit", "_reply", "chain", "forward", "route", "service", "targets", "virtual_host")
+    __slots__ = (
+        "_bounds",
+        "_edit",
+        "_reply",
+        "chain",
+        "forward",
+        "only",
+        "route",
+        "service",
+        "targets",
+        "virtual_host",
+    )
 
     def __init__(self, virtual_host: VirtualHost, route: Route) -> None:
         self.route = route
@@ -88,6 +111,8 @@ class RouteEntry:
         self.chain: object = None
         self.forward: Forward | None = None
         self.targets: tuple[Target, ...] = ()
+        self.only: Target | None = None
+        """The one target, when there is no choice."""
         self._bounds: list[int] = []
         self._edit = compile_response(route.response_headers)
         self._reply: Callable[[Exchange], Reply] | None = None
@@ -99,6 +124,7 @@ class RouteEntry:
                 self._bounds = list(accumulate(weighted.weight for weighted in action.clusters))
                 if not self.targets or (len(self.targets) > 1 and self._bounds[-1] <= 0):
                     raise ConfigError(f"route {route.name} forwards, but has no destination with a weight above zero")
+                self.only = self.targets[0] if len(self.targets) == 1 else None
             case Redirect():
                 self._reply = redirector(route.match, action)
             case DirectResponse():
@@ -106,8 +132,8 @@ class RouteEntry:
 
     def pick(self, rng: Randomness) -> Target:
         """One of the targets, by weight. A single one is taken whatever its weight."""
-        if len(self.targets) == 1:
-            return self.targets[0]
+        if self.only is not None:
+            return self.only
         return self.targets[bisect_right(self._bounds, int(rng.random() * self._bounds[-1]))]
 
     def reply(self, exchange: Exchange) -> Reply:

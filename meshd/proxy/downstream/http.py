@@ -150,10 +150,13 @@ class HttpConnection:
         if head.method == b"POST":
             kind = headers.get(b"content-type")
             exchange.grpc = kind is not None and kind.startswith(_GRPC) and kind[16:17] in (b"", b"+", b";")
-        if headers.has_prefix(peer_metadata.HEADER):
-            self._learn_peer(take_metadata(head))
+        if headers.has_prefix(b"x-"):
+            if headers.has_prefix(peer_metadata.HEADER):
+                self._learn_peer(take_metadata(head))
+            self._introduction.apply_to_known(exchange)
+        else:
+            self._introduction.apply_to_fresh(exchange)
         exchange.downstream_peer = self._peer
-        self._introduction.apply(exchange)
         head.target = manager.normalize(head.target)
         if manager.http.stream_idle_timeout:
             exchange.idle = exchange.live.timers.after(
