@@ -91,38 +91,9 @@ class Encoder(Protocol):
         ...
 
 
-def _truncated() -> ConnectionLost:
+def truncated() -> ConnectionLost:
+    """The stream has ended and the body has not."""
     return ConnectionLost("the connection ended in the middle of a body")
-
-
-class LengthDecoder:
-    """A body of a known number of bytes."""
-
-    __slots__ = ("ended", "remaining", "rest", "trailers")
-
-    def __init__(self, length: int) -> None:
-        self.remaining = length
-        self.ended = length == 0
-        self.rest = b""
-        self.trailers: Headers | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        """See ``Decoder``."""
-        remaining = self.remaining - len(data)
-        if remaining > 0:
-            self.remaining = remaining
-            return data
-        self.ended = True
-        if remaining < 0:
-            self.rest = data[self.remaining :]
-            data = data[: self.remaining]
-        self.remaining = 0
-        return data
-
-    def feed_end(self) -> None:
-        """See ``Decoder``."""
-        if not self.ended:
-            raise _truncated()
 
 
 class UntilCloseDecoder:
@@ -241,7 +212,7 @@ class ChunkedDecoder:
     def feed_end(self) -> None:
         """See ``Decoder``."""
         if not self.ended:
-            raise _truncated()
+            raise truncated()
 
 
 def _broken(what: str) -> ProtocolError:
@@ -333,12 +304,3 @@ class NoBodyEncoder:
         del trailers
         self.ended = True
         return b""
-
-
-def decoder_for(framing: int, length: int, limits: HttpLimits) -> Decoder:
-    """The decoder of a framing; ``length`` matters to ``LENGTH`` only."""
-    if framing == LENGTH:
-        return LengthDecoder(length)
-    if framing == CHUNKED:
-        return ChunkedDecoder(limits)
-    return UntilCloseDecoder() if framing == UNTIL_CLOSE else LengthDecoder(0)

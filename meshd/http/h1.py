@@ -15,17 +15,19 @@ import trio
 from meshd.errors import ConnectionLost, ProtocolError, ResponseFlag, UpstreamError
 from meshd.http import grammar, h11_head
 from meshd.http.framing import (
+    CHUNKED,
     LENGTH,
+    NO_BODY,
+    ChunkedDecoder,
     ChunkedEncoder,
     Encoder,
-    LengthDecoder,
     LengthEncoder,
     PlainEncoder,
     UntilCloseDecoder,
-    decoder_for,
 )
-from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, NoBody, head_too_large
+from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, LengthBody, NoBody, head_too_large
 from meshd.http.head import Headers, RequestHead, ResponseHead
+from meshd.http.last_head import LastHead
 from meshd.http.limits import HttpLimits
 from meshd.net.connection import Connection
 
@@ -36,16 +38,24 @@ _HAS_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 """Methods for which no body is worth saying (RFC 9110 section 8.6)."""
 
 
-def render_request(head: RequestHead) -> bytes:
-    """A request head for the wire, framing included, blank line not.
+def render_start(head: RequestHead) -> bytes:
+    """The request line and the Host of a head, to be checked by ``check_start``."""
+    target = head.authority if head.method == b"CONNECT" else head.target
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (head.method, target, head.authority)
+
+
+def check_start(start: bytes) -> None:
+    """Refuse what would not begin one well-formed request.
 
     Raises:
-        ProtocolError: the head would not be one well-formed request.
+        ProtocolError: it is not one request line and one Host.
     """
-    target = head.authority if head.method == b"CONNECT" else head.target
-    start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (head.method, target, head.authority)
     if _START.fullmatch(start) is None:
         raise ProtocolError("a request that cannot be written", detail="http1.invalid_url")
+
+
+def render_request(head: RequestHead, start: bytes) -> bytes:
+    """A request head for the wire after its ``start``, framing included, blank line not."""
     length = head.length
     if length is None:
         return b"%b%btransfer-encoding: chunked\r\n" % (start, head.headers.render())
@@ -70,36 +80,54 @@ class H1ClientConnection:
         limits: Bounds of what the server may send.
     """
 
-    __slots__ = ("_closed", "_input", "_limits", "_stream", "connection", "idle_since", "protocol", "requests")
+    __slots__ = (
+        "_closed",
+        "_input",
+        "_limits",
+        "_now",
+        "_stream",
+        "connection",
+        "idle_since",
+        "last",
+        "protocol",
+        "requests",
+        "start",
+    )
 
     def __init__(self, connection: Connection, *, limits: HttpLimits | None = None) -> None:
         self.connection = connection
         self.protocol = "http/1.1"
         self.requests = 0
-        self.idle_since = trio.current_time()
+        self._now = trio.lowlevel.current_clock().current_time
+        self.idle_since = self._now()
         self._limits = limits or HttpLimits()
         self._input = Input(connection)
+        self.start = b""
+        """The last request's start, known to be well formed."""
+        self.last: LastHead[ResponseHead] = LastHead()
         self._stream: H1ClientStream | None = None
         self._closed = False
 
     def is_available(self) -> bool:
-        """See ``ClientConnection``."""
-        return self._stream is None and not self.is_closed()
+        """See ``ClientConnection``. A free connection on which anything has come is closed: nobody asked."""
+        if self._stream is not None or self._closed:
+            return False
+        try:
+            unasked = self.connection.receive_nowait()
+        except Exception:  # noqa: BLE001 - whatever it is, this connection cannot be used
+            unasked = b""
+        if unasked is None:
+            return True
+        self.close()
+        return False
 
     def is_idle(self) -> bool:
         """See ``ClientConnection``."""
         return self._stream is None
 
     def is_closed(self) -> bool:
-        """See ``ClientConnection``. An idle connection on which anything has come is closed: nobody asked."""
-        if not self._closed and self._stream is None:
-            try:
-                unasked = self.connection.receive_nowait()
-            except Exception:  # noqa: BLE001 - whatever it is, this connection cannot be used
-                unasked = b""
-            if unasked is not None:
-                self.close()
-        return self._closed
+        """See ``ClientConnection``."""
+        return self._closed or (self._stream is None and not self.is_available())
 
     def open(self) -> H1ClientStream:
         """See ``ClientConnection``."""
@@ -120,7 +148,7 @@ class H1ClientConnection:
         """The exchange is over (called by its stream)."""
         self._stream = None
         if clean and not self._closed:
-            self.idle_since = trio.current_time()
+            self.idle_since = self._now()
         else:
             self.close()
 
@@ -162,20 +190,27 @@ class H1ClientStream:
         self._keep_alive = False
         self._finished = False
         self.connection = owner.connection
-        self.body: H1Body | NoBody = NO_BODY_HERE
+        self.body: H1Body | LengthBody | NoBody = NO_BODY_HERE
         self.request_bytes_sent = False
 
     async def send_head(self, head: RequestHead, data: bytes = b"", *, end: bool) -> None:
         """See ``ClientStream``."""
         self._request = head
-        start = render_request(head)
-        if end and not data and not head.length and head.length is not None:
-            message = start + b"\r\n"
+        owner = self._owner
+        start = render_start(head)
+        if start != owner.start:
+            check_start(start)
+            owner.start = start
+        if end and not data and head.length == 0:
+            message = render_request(head, start) + b"\r\n"
         else:
             encoder = self._encoder = self._encoder_for(head)
-            message = b"%b\r\n%b" % (start, encoder.encode(data, end=end))
+            message = b"%b\r\n%b" % (render_request(head, start), encoder.encode(data, end=end))
         self.request_bytes_sent = True
-        await self._send(message)
+        try:
+            await self.connection.send(message)
+        except ConnectionLost as error:
+            raise _terminated(str(error), sent=True) from error
         self._request_ended = end
 
     def _encoder_for(self, head: RequestHead) -> Encoder:
@@ -213,46 +248,61 @@ class H1ClientStream:
         """See ``ClientStream``."""
         request = self._request
         assert request is not None, "receive_head after send_head"
-        source = self._input
+        source, connection = self._input, self.connection
         for _ in range(self._limits.max_informational + 1):
             try:
-                data = await source.receive()
+                data = source.buffer or await connection.receive()
                 if not data:
                     raise _terminated("before a response", sent=self.request_bytes_sent)
-                raw = await self._cut_head(data)
+                read = self._read_ordinary(data, request) or await self._read_slowly(data, request)
             except ConnectionLost as error:
                 raise _terminated(str(error), sent=self.request_bytes_sent) from error
-            read = grammar.read_response(raw, request) or h11_head.read_response(raw, request)
             head, framing, self._keep_alive = read
-            if head.status >= 200:
-                return self._begin_body(request, head, framing)
-            if head.status == 101:
+            status = head.status
+            if status == 101 or (request.method == b"CONNECT" and 200 <= status < 300):
                 return self._begin_tunnel(request, head)
+            if status >= 200:
+                self._responded = True
+                if framing != NO_BODY:
+                    self.body = self._body(head, framing)
+                return head
         raise ProtocolError("informational responses without end", status=502, detail="http1.codec_error")
 
-    async def _cut_head(self, data: bytes) -> bytes:
+    def _read_ordinary(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool] | None:
+        """The head that ``data`` begins with, when it is whole and ordinary; else ``_read_slowly`` must look."""
+        last, limits = self._owner.last, self._limits
+        kept = last.head
+        if kept is not None and data.startswith(last.raw) and request.method == last.method:
+            self._input.buffer = data[len(last.raw) :]
+            return kept.copy(), last.framing, last.keep_alive
+        end = data.find(b"\r\n\r\n", 0, limits.max_response_head) + 4
+        if end < 4:
+            return None
+        raw = data[:end]
+        if limits.max_headers < grammar.MAX_HEADERS and raw.count(b"\n") > limits.max_headers + 2:
+            return None
+        read = grammar.read_response(raw, request)
+        if read is not None:
+            self._input.buffer = data[end:]
+            last.note(raw, read[0], framing=read[1], keep_alive=read[2], method=request.method)
+        return read
+
+    async def _read_slowly(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool]:
+        """The head that begins with ``data``, whatever it is like."""
         limits = self._limits
-        end = data.find(b"\r\n\r\n") + 4
-        if 4 <= end <= limits.max_response_head:
-            raw, self._input.buffer = data[:end], data[end:]
-        else:
-            try:
-                raw = await self._input.receive_head(data, limit=limits.max_response_head)
-            except ProtocolError as refused:
-                refused.status = 502
-                raise
+        try:
+            raw = await self._input.receive_head(data, limit=limits.max_response_head)
+        except ProtocolError as refused:
+            refused.status = 502
+            raise
         if raw.count(b"\n") > limits.max_headers + 2:
             raise _too_large()
-        return raw
+        return grammar.read_response(raw, request) or h11_head.read_response(raw, request)
 
-    def _begin_body(self, request: RequestHead, head: ResponseHead, framing: int) -> ResponseHead:
-        if request.method == b"CONNECT" and head.status < 300:
-            return self._begin_tunnel(request, head)
-        self._responded = True
-        if framing:
-            decoder = LengthDecoder(head.length or 0) if framing == LENGTH else decoder_for(framing, 0, self._limits)
-            self.body = H1Body(self._input, decoder, None)
-        return head
+    def _body(self, head: ResponseHead, framing: int) -> H1Body | LengthBody:
+        if framing == LENGTH:
+            return LengthBody(self._input, head.length or 0)
+        return H1Body(self._input, ChunkedDecoder(self._limits) if framing == CHUNKED else UntilCloseDecoder())
 
     def _begin_tunnel(self, request: RequestHead, head: ResponseHead) -> ResponseHead:
         if request.method != b"CONNECT" and (not request.upgrade or head.upgrade != request.upgrade):
@@ -275,9 +325,8 @@ class H1ClientStream:
         if self._finished:
             return
         self._finished = True
-        if not self.body.ended and self.body.all_here():
-            self.body.receive_nowait()
-        clean = (
-            self._keep_alive and self._responded and self._request_ended and self.body.ended and not self._input.buffer
-        )
+        body = self.body
+        if not body.ended and body.all_here():
+            body.receive_nowait()
+        clean = self._keep_alive and self._responded and self._request_ended and body.ended and not self._input.buffer
         self._owner.release(clean=clean)

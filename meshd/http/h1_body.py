@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from meshd.errors import ConnectionLost, ProtocolError
-from meshd.http.framing import Decoder, LengthDecoder, UntilCloseDecoder
+from meshd.http.framing import Decoder, UntilCloseDecoder, truncated
 from meshd.http.guard import refuse_start
 from meshd.http.head import Headers
 from meshd.http.patience import Patience
@@ -43,7 +43,7 @@ class Input:
         patience = self.patience
         if patience is None:
             return await self.connection.receive()
-        patience.reading = trio.current_time() + self.stream_idle
+        patience.reading = patience.now() + self.stream_idle
         try:
             return await self.connection.receive()
         finally:
@@ -88,7 +88,7 @@ def head_too_large() -> ProtocolError:
 
 
 class H1Body:
-    """A body that is coming in (``Body``). Made by the codecs, one per message."""
+    """A body that is coming in (``Body``), its framing taken off by a decoder. Made by the codecs, one per message."""
 
     __slots__ = ("_before", "_decoder", "_input", "_pieces", "ended", "received", "trailers")
 
@@ -149,8 +149,70 @@ class H1Body:
 
     def all_here(self) -> bool:
         """Whether the rest of the body has been received already, as far as can be told without reading it."""
-        decoder = self._decoder
-        return self.ended or (isinstance(decoder, LengthDecoder) and decoder.remaining <= len(self._input.buffer))
+        return self.ended
+
+
+class LengthBody:
+    """A body of a declared number of bytes (``Body``): by far the most bodies, so it is its own decoder.
+
+    Args:
+        source: Where it comes from.
+        length: Bytes of it, at least one.
+        before: Called once before the first wait for it.
+    """
+
+    __slots__ = ("_before", "_input", "_pieces", "ended", "received", "remaining")
+    trailers: Headers | None = None
+
+    def __init__(self, source: Input, length: int, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._input = source
+        self._before = before
+        self._pieces = 0
+        self.ended = False
+        self.received = 0
+        self.remaining = length
+
+    async def receive(self) -> bytes:
+        """See ``Body``."""
+        if self.ended:
+            return b""
+        source = self._input
+        if self._before is not None:
+            before, self._before = self._before, None
+            if not source.buffer:
+                await before()
+        self._pieces += 1
+        if not self._pieces % PIECES_PER_TURN:
+            await trio.lowlevel.checkpoint()
+        data = await source.receive()
+        if not data:
+            raise truncated()
+        return self._take(data)
+
+    def receive_nowait(self) -> bytes:
+        """See ``Body``. Looks only at what was received with something else."""
+        source = self._input
+        data = source.buffer
+        if self.ended or not data:
+            return b""
+        source.buffer = b""
+        return self._take(data)
+
+    def _take(self, data: bytes) -> bytes:
+        remaining = self.remaining - len(data)
+        if remaining <= 0:
+            self.ended = True
+            if remaining < 0:
+                self._input.buffer = data[remaining:]
+                data = data[:remaining]
+                remaining = 0
+        self.remaining = remaining
+        self.received += len(data)
+        return data
+
+    def all_here(self) -> bool:
+        """Whether the rest of the body has been received already."""
+        return self.ended or self.remaining <= len(self._input.buffer)
 
 
 class NoBody:

@@ -24,14 +24,14 @@ from meshd.http.framing import (
     ChunkedDecoder,
     ChunkedEncoder,
     Encoder,
-    LengthDecoder,
     LengthEncoder,
     NoBodyEncoder,
     PlainEncoder,
     UntilCloseDecoder,
 )
-from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, NoBody, head_too_large
+from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, LengthBody, NoBody, head_too_large
 from meshd.http.head import Headers, RequestHead, ResponseHead
+from meshd.http.last_head import LastHead
 from meshd.http.limits import KIB
 from meshd.http.patience import Patience
 from meshd.http.serving import Service
@@ -39,6 +39,15 @@ from meshd.net.connection import Connection
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _CR = 0x0D
+_WHOLE_STATUS_LINES = {
+    (status.value, reason): _STATUS_LINES[status.value]
+    for status in HTTPStatus
+    if status.value >= 200 and status.value not in (204, 304)
+    for reason in (b"", status.phrase.encode())
+}
+"""By status and reason, for statuses whose responses have bodies."""
+_ODD_METHODS = frozenset((b"HEAD", b"CONNECT"))
+"""Methods whose responses are framed otherwise."""
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 """What an HTTP/2 client sends first looks like this request to HTTP/1 (RFC 9113 section 3.4)."""
 _SLICE = 256 * KIB
@@ -72,13 +81,13 @@ class H1ServerStream:
         "tunnel",
     )
 
-    def __init__(self, owner: H1ServerConnection, request: RequestHead, *, keep_alive: bool) -> None:
+    def __init__(self, owner: H1ServerConnection, request: RequestHead, keep_alive: bool) -> None:  # noqa: FBT001
         self._owner = owner
         self._encoder: Encoder | None = None
         self._on_abort: Callable[[Exception], None] | None = None
         self.connection = owner.connection
         self.request = request
-        self.body: H1Body | NoBody = NO_BODY_HERE
+        self.body: H1Body | LengthBody | NoBody = NO_BODY_HERE
         self.bytes_sent = 0
         self.response_started = False
         self.aborted = False
@@ -136,6 +145,29 @@ class H1ServerStream:
         """See ``ServerStream``."""
         assert not self.response_started, "one response per request"
         self.response_started = True
+        start = _WHOLE_STATUS_LINES.get((head.status, head.reason))
+        request = self.request
+        if (
+            start is None
+            or not end
+            or head.length != len(data)
+            or request.version != "HTTP/1.1"
+            or request.method in _ODD_METHODS
+        ):
+            await self._respond_piecemeal(head, data, end=end)
+            return
+        # What nearly every response is: one whole message.
+        owner = self._owner
+        close = b""
+        if not (self.keep_alive and owner.may_continue(self)):
+            self.keep_alive = False
+            close = b"connection: close\r\n"
+        await owner.send(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (start, head.headers.render(), len(data), close, data))
+        self.bytes_sent = len(data)
+        self.ended = True
+
+    async def _respond_piecemeal(self, head: ResponseHead, data: bytes, *, end: bool) -> None:
+        """Any response at all."""
         if head.status == 101 or (self.request.method == b"CONNECT" and 200 <= head.status < 300):
             await self._begin_tunnel(head)
             return
@@ -186,7 +218,7 @@ class H1ServerStream:
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
         """See ``ServerStream``."""
-        assert self._encoder is not None, "send after respond"
+        assert self._encoder is not None, "send after respond(end=False)"
         wire = self._encoder.encode(data, end=end)
         if wire:
             await self._owner.send(wire)
@@ -198,7 +230,7 @@ class H1ServerStream:
 
     async def send_trailers(self, trailers: Headers) -> None:
         """See ``ServerStream``."""
-        assert self._encoder is not None, "send_trailers after respond"
+        assert self._encoder is not None, "send_trailers after respond(end=False)"
         wire = self._encoder.encode_trailers(trailers)
         if wire:
             await self._owner.send(wire)
@@ -228,7 +260,9 @@ class H1ServerConnection:
     __slots__ = (
         "_detect",
         "_idle",
+        "_idle_timeout",
         "_is_h2",
+        "_last",
         "_limits",
         "_requests",
         "_service",
@@ -244,10 +278,12 @@ class H1ServerConnection:
         self.secure = connection.tls is not None
         self._service = service
         self._limits = limits
+        self._idle_timeout = limits.idle_timeout or math.inf
         stream_idle = limits.stream_idle_timeout or math.inf
         shortest = min(limits.idle_timeout or math.inf, stream_idle, 60.0)
         self.patience = Patience(service.timers, shortest, self._expired)
         self.input = Input(connection, self.patience, stream_idle)
+        self._last: LastHead[RequestHead] = LastHead()
         self._detect = detect
         self._is_h2 = False
         self._requests = 0
@@ -263,19 +299,22 @@ class H1ServerConnection:
             ConnectionLost: the connection is broken.
             Exception: what an exchange was aborted with.
         """
-        service = self._service
+        service, connection, source = self._service, self.connection, self.input
         service.drain.watch(self, self._drain)
         try:
             while True:
+                data = source.buffer or await self._wait_idle()
+                if not data:
+                    return False
                 try:
-                    stream = await self._next_request()
+                    stream = self._read_ordinary(data) or await self._read_slowly(data)
                 except ProtocolError as error:
                     await self._refuse(error)
                     return False
                 if stream is None:
                     return self._is_h2
                 await service.handle(stream)
-                self.connection.on_hangup = None
+                connection.on_hangup = None
                 if not self._end(stream):
                     return False
                 if not self._requests % self._limits.requests_per_turn:
@@ -290,19 +329,40 @@ class H1ServerConnection:
         block = head.headers.render() + b"content-length: %d\r\nconnection: close\r\n" % len(data)
         await self.send(b"%b%b\r\n%b" % (status_line(head), block, data))
 
-    async def _next_request(self) -> H1ServerStream | None:
-        data = self.input.buffer or await self._wait_idle()
-        if not data:
-            return None
-        limits = self._limits
-        end = data.find(b"\r\n\r\n") + 4
-        if 4 < end <= limits.max_head and data[0] != _CR:
-            if end == len(data):
-                raw, self.input.buffer = data, b""
-            else:
-                raw, self.input.buffer = data[:end], data[end:]
+    def _read_ordinary(self, data: bytes) -> H1ServerStream | None:
+        """The request that ``data`` begins with, when its head is whole and ordinary; else ``_read_slowly`` must look."""
+        last, limits = self._last, self._limits
+        head = last.head
+        if head is not None and data.startswith(last.raw):
+            request, keep_alive, size = head.copy(), last.keep_alive, len(last.raw)
         else:
-            raw = await self._receive_head(data)
+            size = data.find(b"\r\n\r\n", 0, limits.max_head) + 4
+            raw = data if size == len(data) else data[:size]
+            if size < 4 or (limits.max_headers < grammar.MAX_HEADERS and raw.count(b"\n") > limits.max_headers + 2):
+                return None
+            read = grammar.read_request(raw, secure=self.secure)
+            if read is None or len(read[0].target) > limits.max_uri:
+                return None
+            request, keep_alive = read
+            last.note(raw, request, keep_alive=keep_alive)
+        self.input.buffer = data[size:]
+        return self._begin(request, keep_alive=keep_alive)
+
+    def _begin(self, request: RequestHead, *, keep_alive: bool) -> H1ServerStream:
+        self._requests += 1
+        stream = H1ServerStream(self, request, keep_alive)
+        if request.length != 0:
+            before = stream.send_continue if request.expect_continue else None
+            if request.length:
+                stream.body = LengthBody(self.input, request.length, before)
+            else:
+                stream.body = H1Body(self.input, ChunkedDecoder(self._limits), before)
+        return stream
+
+    async def _read_slowly(self, data: bytes) -> H1ServerStream | None:
+        """The request that begins with ``data``, whatever it is like; None for an HTTP/2 client."""
+        limits = self._limits
+        raw = await self._receive_head(data)
         read = grammar.read_request(raw, secure=self.secure) if raw.count(b"\n") <= limits.max_headers + 2 else None
         if read is None or len(read[0].target) > limits.max_uri:
             if raw == H2_PREFACE and self._detect and not self._requests:
@@ -311,19 +371,14 @@ class H1ServerConnection:
                 return None
             read = self._read_unusual(raw)
         request, keep_alive = read
-        self._requests += 1
-        stream = H1ServerStream(self, request, keep_alive=keep_alive)
-        if request.length != 0:
-            decoder = LengthDecoder(request.length) if request.length else ChunkedDecoder(limits)
-            stream.body = H1Body(self.input, decoder, stream.send_continue if request.expect_continue else None)
-        return stream
+        return self._begin(request, keep_alive=keep_alive)
 
     async def _wait_idle(self) -> bytes:
         """The first bytes of a request; b"" when none will come: the client or the drain has ended it, or time has."""
         if self._service.drain.active and self._requests:
             return b""
         self._idle = True
-        self.patience.reading = trio.current_time() + (self._limits.idle_timeout or math.inf)
+        self.patience.reading = self.patience.now() + self._idle_timeout
         try:
             return await self.connection.receive()
         except trio.ClosedResourceError:
@@ -389,10 +444,14 @@ class H1ServerConnection:
         """Send, with the patience that a client which does not read deserves."""
         patience = self.patience
         try:
+            patience.writing = patience.now() + self.input.stream_idle
+            if len(wire) <= _SLICE:
+                await self.connection.send(wire)
+                return
             # A large answer to a slow client goes in slices: what counts is that it reads on.
             for at in range(0, len(wire), _SLICE):
-                patience.writing = trio.current_time() + self.input.stream_idle
-                await self.connection.send(wire if len(wire) <= _SLICE else wire[at : at + _SLICE])
+                patience.writing = patience.now() + self.input.stream_idle
+                await self.connection.send(wire[at : at + _SLICE])
         finally:
             patience.writing = math.inf
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+_new = object.__new__
 _LINE = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n")
 
 
@@ -245,17 +246,18 @@ class RequestHead:
 
     def copy(self) -> RequestHead:
         """An independent copy (headers included): what one try edits and sends."""
-        return RequestHead(
-            self.method,
-            self.target,
-            self.authority,
-            self.headers.copy(),
-            length=self.length,
-            scheme=self.scheme,
-            version=self.version,
-            upgrade=self.upgrade,
-            expect_continue=self.expect_continue,
-        )
+        # Attribute by attribute: half the price of a call with nine arguments.
+        twin = _new(RequestHead)
+        twin.method = self.method
+        twin.target = self.target
+        twin.authority = self.authority
+        twin.headers = self.headers.copy()
+        twin.length = self.length
+        twin.scheme = self.scheme
+        twin.version = self.version
+        twin.upgrade = self.upgrade
+        twin.expect_continue = self.expect_continue
+        return twin
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method!r} {self.authority!r} {self.target!r}>"
@@ -287,6 +289,17 @@ class ResponseHead:
         self.reason = reason
         self.version = version
         self.upgrade = upgrade
+
+    def copy(self) -> ResponseHead:
+        """An independent copy (headers included)."""
+        twin = _new(ResponseHead)
+        twin.status = self.status
+        twin.headers = self.headers.copy()
+        twin.length = self.length
+        twin.reason = self.reason
+        twin.version = self.version
+        twin.upgrade = self.upgrade
+        return twin
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"

@@ -8,19 +8,13 @@ from hypothesis import strategies as st
 
 from meshd.errors import ConnectionLost, ProtocolError
 from meshd.http.framing import (
-    CHUNKED,
-    LENGTH,
-    NO_BODY,
-    UNTIL_CLOSE,
     ChunkedDecoder,
     ChunkedEncoder,
     Decoder,
-    LengthDecoder,
     LengthEncoder,
     NoBodyEncoder,
     PlainEncoder,
     UntilCloseDecoder,
-    decoder_for,
 )
 from meshd.http.head import Headers
 from meshd.http.limits import HttpLimits
@@ -132,15 +126,8 @@ def test_a_pipelined_request_does_not_count_as_trailers() -> None:
     assert decoder.rest.startswith(b"GET")
 
 
-@pytest.mark.parametrize("step", [1, 4, 1000])
-def test_length(step: int) -> None:
-    decoder = LengthDecoder(10)
-    assert feed(decoder, b"0123456789next", step) == b"0123456789"
-    assert (decoder.ended, decoder.rest) == (True, b"next")
-
-
-@pytest.mark.parametrize("decoder", [LengthDecoder(5), ChunkedDecoder(LIMITS)])
-def test_a_cut_body_is_never_whole(decoder: Decoder) -> None:
+def test_a_cut_body_is_never_whole() -> None:
+    decoder = ChunkedDecoder(LIMITS)
     decoder.feed(b"3\r\n")
     with pytest.raises(ConnectionLost):
         decoder.feed_end()
@@ -161,12 +148,6 @@ def test_until_close_ends_with_the_stream() -> None:
     assert not decoder.ended
     decoder.feed_end()
     assert decoder.ended
-
-
-def test_decoders_by_framing() -> None:
-    kinds = [type(decoder_for(framing, 3, LIMITS)) for framing in (NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE)]
-    assert kinds == [LengthDecoder, LengthDecoder, ChunkedDecoder, UntilCloseDecoder]
-    assert decoder_for(NO_BODY, 3, LIMITS).ended
 
 
 def test_a_body_of_another_length_than_declared_is_a_bug() -> None:

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from meshd.errors import ConnectionLost, DeadlineExceeded, ProtocolError, ResponseFlag, UpstreamError
-from meshd.http.h1 import H1ClientConnection, render_request
+from meshd.http.h1 import H1ClientConnection, check_start, render_request, render_start
 from meshd.http.head import Headers, RequestHead, ResponseHead
 from meshd.http.limits import HttpLimits
 from meshd.http.stream import ClientStream
@@ -67,7 +67,9 @@ async def answer_of(stream: ClientStream) -> bytes:
     ],
 )
 def test_requests_on_the_wire(head: RequestHead, expected: bytes) -> None:
-    assert render_request(head) == expected
+    start = render_start(head)
+    check_start(start)
+    assert render_request(head, start) == expected
 
 
 @pytest.mark.parametrize(
