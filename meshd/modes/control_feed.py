@@ -103,13 +103,6 @@ def make(access: ControlAccess, place: Place, world: World, apply: Apply) -> Con
     return ControlFeed(Agent(config, outside, apply))
 
 
-def node_name(hostname: str, service: str, version: str, port: int) -> str:
-    """A name that tells the proxies of one identity apart, the same after a restart."""
-    parts = [part for part in (service, version) if part]
-    host = "".join(each if each.isalnum() or each in "-." else "-" for each in hostname).strip("-.")
-    return f"{'-'.join(parts) or 'sidecar'}.{host or 'localhost'}.{port}"
-
-
 def own_address(access: ControlAccess) -> str:
     """The address by which this machine talks to the control plane, which is how others reach it; "" when unknown."""
     control = Address.parse(access.url.removeprefix("https://"))

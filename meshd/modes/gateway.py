@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import attrs
 
 from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.feeds import Feed
-from meshd.modes.paths import state_home
+from meshd.modes.paths import node_name, state_home
 from meshd.modes.process import World, listen
 from meshd.modes.proxying import Proxy
 from meshd.modes.settings import ControlAccess, GatewaySettings, Listening
@@ -45,10 +46,11 @@ class GatewayRole:
         """See ``Role``: files, or a control plane."""
         if self.settings.config:
             return self._static_feed(world, proxy)
-        access = feeds.find_control(self.settings.control, os.environ)
+        state = self._state(world)
+        access = feeds.find_control(self.settings.control, os.environ) or feeds.recall_control(state)
         if access is None:
             raise StartError("a gateway needs --config FILE_OR_DIR, --control URL, or a control plane on this machine")
-        return self._control_feed(access, world, proxy)
+        return self._control_feed(access, state, world, proxy)
 
     def _static_feed(self, world: World, proxy: Proxy) -> Feed:
         from meshd.control.scope import Scope
@@ -66,18 +68,27 @@ class GatewayRole:
         paths = tuple(str(path) for path in self.settings.config)
         return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
 
-    def _control_feed(self, access: ControlAccess, world: World, proxy: Proxy) -> Feed:
+    def _control_feed(self, access: ControlAccess, state: Path, world: World, proxy: Proxy) -> Feed:
         from meshd.modes import control_feed
         from meshd.snapshot.protocol import Registration
 
         workload = self.settings.workload
         registration = Registration(kind="gateway", service=workload.service, labels=workload.labels)
-        admin = self.settings.admin.address
-        first = self.settings.ports[0].address.port if self.settings.ports else admin.port if admin else 0
-        node = control_feed.node_name(world.hostname, workload.service, "", first)
-        state = self.settings.state or state_home(os.environ) / "gateway" / f"{workload.namespace}.{node}"
-        place = control_feed.Place(workload.namespace, self._account(), node, state, registration)
-        return control_feed.make(access, place, world, proxy.apply)
+        place = control_feed.Place(workload.namespace, self._account(), self._node(world), state, registration)
+        feed = control_feed.make(access, place, world, proxy.apply)
+        feeds.remember_control(state, access)
+        return feed
+
+    def _node(self, world: World) -> str:
+        settings = self.settings
+        admin = settings.admin.address
+        first = settings.ports[0].address.port if settings.ports else admin.port if admin else 0
+        return node_name(world.hostname, settings.workload.service, "", first)
+
+    def _state(self, world: World) -> Path:
+        """Where what the control plane said is kept."""
+        default = state_home(os.environ) / "gateway" / f"{self.settings.workload.namespace}.{self._node(world)}"
+        return self.settings.state or default
 
     def _account(self) -> str:
         return self.settings.workload.service_account or self.settings.workload.service

@@ -1,4 +1,4 @@
-"""Where meshd keeps its files, when nobody says. Pure."""
+"""Where meshd keeps its files, when nobody says, and under what name. Pure."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ def state_home(environ: Mapping[str, str]) -> Path:
     if home := environ.get("HOME"):
         return Path(home) / ".local" / "state" / "meshd"
     return Path("/var/lib/meshd")
+
+
+def node_name(hostname: str, service: str, version: str, port: int) -> str:
+    """A name that tells the proxies of one identity apart, the same after a restart."""
+    parts = [part for part in (service, version) if part]
+    host = "".join(each if each.isalnum() or each in "-." else "-" for each in hostname).strip("-.")
+    return f"{'-'.join(parts) or 'sidecar'}.{host or 'localhost'}.{port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import attrs
 
@@ -12,7 +13,7 @@ from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.binds import bindings_of, with_binds
 from meshd.modes.feeds import Feed
-from meshd.modes.paths import state_home
+from meshd.modes.paths import node_name, state_home
 from meshd.modes.plain import INBOUND, OUTBOUND, plain_snapshot
 from meshd.modes.process import World, listen
 from meshd.modes.proxying import Proxy
@@ -63,13 +64,14 @@ class SidecarRole:
         settings = self.settings
         if settings.config:
             return self._static_feed(world, proxy)
-        access = feeds.find_control(settings.control, os.environ)
+        state = self._state(world)
+        access = feeds.find_control(settings.control, os.environ) or feeds.recall_control(state)
         if access is None:
             if settings.upstream is None:
                 raise StartError("no control plane on this machine: name one with --control URL, or give --upstream")
             logger.info("no control plane and no configuration: a plain proxy, without mutual TLS or policy")
             return feeds.PlainFeed(plain_snapshot(settings.upstream, self._peer()), proxy.apply)
-        return self._control_feed(access, world, proxy)
+        return self._control_feed(access, state, world, proxy)
 
     def _static_feed(self, world: World, proxy: Proxy) -> Feed:
         # Reading and compiling documents needs libraries that no other sidecar pays for.
@@ -90,7 +92,7 @@ class SidecarRole:
         paths = tuple(str(path) for path in self.settings.config)
         return StaticFeed(paths, scope, proxy.apply, world.wall_clock, MeshSecrets(scope))
 
-    def _control_feed(self, access: ControlAccess, world: World, proxy: Proxy) -> Feed:
+    def _control_feed(self, access: ControlAccess, state: Path, world: World, proxy: Proxy) -> Feed:
         # An agent is loaded by those who have a control plane.
         from meshd.modes import control_feed
         from meshd.snapshot.protocol import Registration
@@ -107,11 +109,20 @@ class SidecarRole:
             app_port=upstream.port if upstream else 0,
             app_host=upstream.host if upstream else "127.0.0.1",
         )
-        port = inbound.port if inbound else self._outbound.port if self._outbound else 0
-        node = control_feed.node_name(world.hostname, workload.service, dict(workload.labels).get("version", ""), port)
-        state = self.settings.state or state_home(os.environ) / "sidecar" / f"{workload.namespace}.{node}"
-        place = control_feed.Place(workload.namespace, self._account(), node, state, registration)
-        return control_feed.make(access, place, world, proxy.apply)
+        place = control_feed.Place(workload.namespace, self._account(), self._node(world), state, registration)
+        feed = control_feed.make(access, place, world, proxy.apply)
+        feeds.remember_control(state, access)
+        return feed
+
+    def _node(self, world: World) -> str:
+        workload, inbound, outbound = self.settings.workload, self._inbound, self._outbound
+        port = inbound.port if inbound else outbound.port if outbound else 0
+        return node_name(world.hostname, workload.service, dict(workload.labels).get("version", ""), port)
+
+    def _state(self, world: World) -> Path:
+        """Where what the control plane said is kept."""
+        default = state_home(os.environ) / "sidecar" / f"{self.settings.workload.namespace}.{self._node(world)}"
+        return self.settings.state or default
 
     def _reached(self, inbound: Address) -> Address | None:
         """Where others reach this sidecar, when flags say it."""
