@@ -668,3 +668,56 @@ async def test_listeners_without_routes_answer_404(nursery, autojump_clock):
     rig = await Rig.start(nursery, gateway())
     assert (await rig.get()).status == 404
     assert assemble((), (), (), None).listeners == ()
+
+
+async def test_destinations_are_bounded(nursery, autojump_clock):
+    snapshot = outbound(route(forward("PassthroughCluster")), clusters=[PASSTHROUGH])
+    rig = await Rig.start(nursery, snapshot, limits=ProxyLimits(destinations=1))
+    for address in (A, B):
+        await rig.upstream(address, address, answer(delay=1.0))
+    at = rig.address("virtualOutbound")
+    for address in (A, B, A):
+        assert (await rig.client.get(at, host=address)).body == address.encode()
+    assert len(rig.engine.upstreams["PassthroughCluster"].hosts) == 1
+    got = []
+
+    async def ask(address: str) -> None:
+        got.append(await rig.client.get(at, host=address))
+
+    async with trio.open_nursery() as asking:
+        asking.start_soon(ask, A)
+        await trio.sleep(0.1)
+        asking.start_soon(ask, B)
+    assert sorted(answered.status for answered in got) == [200, 503]
+    refused = next(answered for answered in got if answered.status == 503)
+    assert refused.header("x-envoy-overloaded") == "true"
+
+
+async def test_a_name_is_looked_up_again_soon_after_a_failure(nursery, autojump_clock):
+    snapshot = gateway(
+        route(forward("c")), clusters=[cluster("c", discovery=Discovery.DNS)], endpoints={"c": ["db.example:9080"]}
+    )
+    asked: list[float] = []
+
+    class Broken:
+        async def resolve(self, host: str) -> tuple[str, ...]:
+            asked.append(trio.current_time())
+            raise ConnectionLost("no answer")
+
+    await Rig.start(nursery, snapshot, resolver=Broken(), limits=ProxyLimits(dns_retry=2.0, dns_refresh=10.0))
+    await trio.sleep(41)
+    start = asked[0]
+    assert [at - start for at in asked] == [0.0, 2.0, 6.0, 14.0, 24.0, 34.0]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [(b"OPTIONS * HTTP/1.1", b"404"), (b"CONNECT example.com:443 HTTP/1.1", b"404"), (b"TRACE / HTTP/1.1", b"200")],
+)
+async def test_unusual_requests_are_answered(nursery, autojump_clock, line, status):
+    rig = await Rig.start(nursery, simple())
+    await rig.upstream(A)
+    connection = await rig.network.connect(rig.address())
+    await connection.send(line + b"\r\nhost: example.com:443\r\n\r\n")
+    assert (await connection.receive()).split()[1] == status
+    assert "meshd_bugs_total 0" in rig.metrics()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import suppress
 from pathlib import Path
 
@@ -248,6 +249,23 @@ async def test_a_slow_handshake_is_bounded(nursery, autojump_clock):
     with suppress(MeshdError):
         assert await connection.receive() == b""
     assert trio.current_time() - start <= 26
+
+
+async def test_a_client_that_never_ends_its_handshake_is_let_go(nursery, autojump_clock):
+    mesh = Mesh()
+    await mesh.start(nursery)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = TlsContexts(mesh.reviews, wall_clock=lambda: EPOCH).mesh_client(alpn=("istio",))
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    connection = await mesh.network.machine("10.0.0.1").connect(Address("10.0.0.2", 15006))
+    await connection.send(outgoing.read())
+    start = trio.current_time()
+    with suppress(MeshdError):
+        while await connection.receive():
+            pass
+    assert trio.current_time() - start == pytest.approx(10.0)
+    assert 'reason="tls_handshake"} 1' in mesh.server_side.metrics()
 
 
 # Gateways.

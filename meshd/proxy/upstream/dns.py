@@ -81,11 +81,14 @@ class DnsUpstream(Upstream):
 
     async def _run(self, scope: trio.CancelScope) -> None:
         with scope:
-            pause = self._retry
+            patience = self._retry
             while True:
-                good = await self._round()
-                pause = self._refresh if good else min(pause * 2, self._refresh)
-                await trio.sleep(pause)
+                if await self._round():
+                    patience = self._retry
+                    await trio.sleep(self._refresh)
+                else:
+                    await trio.sleep(patience)
+                    patience = min(patience * 2, self._refresh)
 
     async def _round(self) -> bool:
         """Look every name up once; True when all went well."""
