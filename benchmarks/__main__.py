@@ -64,11 +64,13 @@ def run(arguments: argparse.Namespace, wanted: list[str], folder: Path) -> None:
 def tables(arguments: argparse.Namespace, running: dict[str, tuple[str, int | None]]) -> None:
     """One throughput table per number of connections, then latency at a fixed rate, then memory."""
     for connections in map(int, arguments.connections.split(",")):
+        for varied in (False, True):
 
-        def load(url: str, pid: int | None, count: int = connections) -> Sample:
-            return wrk(url, pid, connections=count, seconds=arguments.seconds, load_cpu=LOAD_CPU)
+            def load(url: str, pid: int | None, count: int = connections, varied: bool = varied) -> Sample:  # noqa: FBT001
+                return wrk(url, pid, connections=count, seconds=arguments.seconds, load_cpu=LOAD_CPU, varied=varied)
 
-        table(f"HTTP/1.1, 1 KiB GET, {connections} connections", running, load, arguments.rounds)
+            heads = "every head different" if varied else "equal heads"
+            table(f"HTTP/1.1, 1 KiB GET, {connections} connections, {heads}", running, load, arguments.rounds)
     if arguments.rate:
 
         def slow(url: str, pid: int | None) -> Sample:

@@ -64,11 +64,16 @@ def rss_mib(pid: int) -> float:
     return pages * 4096 / 2**20
 
 
-def wrk(url: str, pid: int | None, *, connections: int, seconds: float, load_cpu: str) -> Sample:
-    """Closed-loop HTTP/1.1 load with wrk, one thread."""
+VARIED = Path(__file__).parent / "targets" / "varied.lua"
+
+
+def wrk(url: str, pid: int | None, *, connections: int, seconds: float, load_cpu: str, varied: bool = False) -> Sample:
+    """Closed-loop HTTP/1.1 load with wrk, one thread; ``varied``: no two requests, and no two responses, are equal."""
     command = ["taskset", "-c", load_cpu, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
     for header in TYPICAL_HEADERS:
         command += ["-H", header]
+    if varied:
+        command += ["-s", str(VARIED)]
     before = cpu_seconds(pid) if pid else 0.0
     text = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
     used = cpu_seconds(pid) - before if pid else 0.0
