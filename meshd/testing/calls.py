@@ -21,6 +21,8 @@ from meshd.testing.fields import Fields, FieldView, headers_of
 
 TIMEOUT = 300.0
 """Virtual seconds after which an application gives a call up, unless the test says otherwise."""
+KEEP = 60.0
+"""Seconds that an application keeps an idle connection: much less than its sidecar does, as pools are wont to."""
 RECORDS_KEPT = 10_000
 MICROSECONDS = 6
 """Digits to which durations are rounded: sums of floats are then what a test writes down."""
@@ -266,7 +268,7 @@ class Client:
         free = self._free.setdefault((to, call.url.partition("://")[0]), [])
         while free:
             client = free.pop()
-            if client.is_available():
+            if client.is_available() and trio.current_time() - client.idle_since < KEEP:
                 return client
             client.close()
         connection: Connection = await self._network.connect(to)
