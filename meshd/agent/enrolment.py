@@ -20,7 +20,7 @@ from meshd.agent.channel import Channel, ControlError, Exchange, Trust, Unreacha
 from meshd.agent.config import AgentConfig, World
 from meshd.certs.bundle import TrustBundle, check_pin_format, pinned_roots
 from meshd.certs.facts import CertificateFacts, KeyAndRequest
-from meshd.certs.identity import Identity
+from meshd.certs.identity import Identity, utc_text
 from meshd.certs.request import Keys
 from meshd.certs.rotation import Freshness
 from meshd.certs.spiffe import SpiffeId
@@ -188,7 +188,7 @@ class Enrolment:
         self.bundle_version = TrustBundle.of(response.trust_domain, response.bundle).version
         log.info(
             "certificate obtained",
-            extra={"identity": identity.spiffe_id, "serial": identity.serial, "not_after": identity.not_after},
+            extra={"identity": identity.spiffe_id, "serial": identity.serial, "not_after": utc_text(identity.not_after)},
         )
         return identity
 

@@ -209,7 +209,6 @@ class Poller:
             return
         self.applied, self.refused, self.refused_reason = version, "", ""
         self._parts = parts
-        log.info("configuration applied", extra={"version": version[:12]})
         await self._save(manifest)
 
     def _refuse(self, version: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Protocol
 
 import attrs
@@ -22,6 +23,11 @@ class Identity:
     not_after: float
     serial: str
     """Hexadecimal, lower case."""
+
+
+def utc_text(seconds: float) -> str:
+    """Seconds since the epoch as certificates are spoken of: ``2026-01-31T12:00:00Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class IdentitySource(Protocol):

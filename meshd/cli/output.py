@@ -36,16 +36,22 @@ def emit(format: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], *,
         rows: One dictionary a row; programs get all of it, people get ``columns``.
         empty: What to tell people when there is no row.
     """
-    if format == "json":
-        print(json.dumps(list(rows), indent=2))
-    elif format == "yaml":
-        import yaml
-
-        print(yaml.safe_dump(list(rows), sort_keys=False, default_flow_style=False), end="")
+    if format != "table":
+        emit_data(format, list(rows))
     elif rows:
         print(table(columns, rows))
     else:
         print(empty, file=sys.stderr)
+
+
+def emit_data(format: str, data: object) -> None:
+    """Print plain data for programs: ``json`` or ``yaml``."""
+    if format == "json":
+        print(json.dumps(data, indent=2))
+    else:
+        import yaml
+
+        print(yaml.safe_dump(data, sort_keys=False, default_flow_style=False), end="")
 
 
 def table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from meshd.cli import options
-from meshd.cli.output import OutputOption, emit
+from meshd.cli.output import OutputOption, emit, emit_data
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, list and revoke join tokens.")
 
@@ -54,7 +54,7 @@ def create(
         print(f"meshd: give it with --ca-hash {made['ca_hash']}", file=sys.stderr)
         print(made["token"])
     else:
-        emit(output, (), [made], empty="")
+        emit_data(output, made)
 
 
 @app.command("list")

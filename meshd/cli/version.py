@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from meshd import __version__
-from meshd.cli.output import OutputOption, emit
+from meshd.cli.output import OutputOption, emit_data
 
 
 def version(
@@ -21,5 +21,4 @@ def version(
     elif output == "table":
         print(f"meshd {__version__} (Python {platform.python_version()}, {platform.system()} {platform.machine()})")
     else:
-        row = {"meshd": __version__, "python": platform.python_version(), "platform": platform.platform()}
-        emit(output, tuple(row), [row], empty="")
+        emit_data(output, {"meshd": __version__, "python": platform.python_version(), "platform": platform.platform()})

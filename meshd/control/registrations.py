@@ -21,6 +21,8 @@ from meshd.control.workloads import APP_PORT, INBOUND_PORT, TLS_MODE
 from meshd.snapshot.protocol import Registration
 
 ORIGIN = Origin("registration")
+WORKLOAD_LABEL = "service.istio.io/workload-name"
+"""What telemetry calls a workload: both ends of a call must give it the same name."""
 SERVICE_LABEL = "meshd.dev/service"
 """On every registered workload: the service it said it is a part of."""
 HTTP_PORT = 80
@@ -124,17 +126,18 @@ def _number(member: Workload) -> int:
 
 def _entry(workload: Workload, ports: tuple[_Port, ...]) -> Document:
     said = workload.registration
+    labels = Map({WORKLOAD_LABEL: workload.name} | dict(workload.labels))
     own = [port for port in ports if port.number in (HTTP_PORT, _number(workload))]
     return Document.of(
         WorkloadEntry(
             address=said.address,
             ports=Map({port.name: said.app_port for port in own}),
-            labels=Map(workload.labels),
+            labels=labels,
             serviceAccount=workload.service_account,
         ),
         f"{workload.node}.{workload.service_account}",
         namespace=workload.namespace,
-        labels=Map(workload.labels),
+        labels=labels,
         annotations=Map({INBOUND_PORT: str(said.inbound_port), APP_PORT: str(said.app_port)}),
         origin=ORIGIN,
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 import trio
 
+from meshd.certs.identity import utc_text
 from meshd.control import local
 from meshd.errors import ConfigError, MeshdError, StartError
 from meshd.http.client import HttpClient
@@ -92,4 +92,4 @@ def _row(node: Any) -> dict[str, Any]:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
+    return utc_text(seconds) if seconds else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from meshd.certs.identity import IdentitySource
+from meshd.certs.identity import IdentitySource, utc_text
 from meshd.net.timers import Timers
 from meshd.proxy.engine import Engine
 from meshd.proxy.small_server import LOOPBACK_NAMES, Action, Page, Query, SmallServer
@@ -93,8 +93,8 @@ class Admin:
         row = {
             "spiffe_id": current.spiffe_id,
             "serial": current.serial,
-            "not_before": current.not_before,
-            "not_after": current.not_after,
+            "not_before": utc_text(current.not_before),
+            "not_after": utc_text(current.not_after),
             "seconds_left": round(left),
             "chain_pem": current.chain_pem,
             "bundle_pem": current.bundle_pem,

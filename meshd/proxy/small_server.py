@@ -40,6 +40,8 @@ class Page:
     body: bytes | Iterable[bytes] = b""
     status: int = 200
     content_type: str = "text/plain; charset=utf-8"
+    allow: str = ""
+    """The methods that would be right, with a 405 (RFC 9110 section 15.5.6)."""
 
 
 Query = Mapping[str, str]
@@ -110,6 +112,8 @@ class SmallServer:
                 (b"x-content-type-options", b"nosniff"),
             ],
         )
+        if page.allow:
+            headers.add(b"allow", page.allow.encode())
         if isinstance(page.body, bytes):
             await stream.respond(ResponseHead(page.status, headers, length=len(page.body)), page.body, end=True)
             return
@@ -133,8 +137,9 @@ class SmallServer:
         action = self._routes.get(path)
         if action is None:
             return Page(self._help(), 200 if path in ("/", "/help") else 404)
-        if head.method not in ((b"POST",) if action.changes else (b"GET", b"HEAD")):
-            return Page(f"{path} is for {'POST' if action.changes else 'GET'}\n".encode(), 405)
+        allowed = ("POST",) if action.changes else ("GET", "HEAD")
+        if head.method.decode("ascii", "replace") not in allowed:
+            return Page(f"{path} is for {allowed[0]}\n".encode(), 405, allow=", ".join(allowed))
         query = {name: values[0] for name, values in parse_qs(head.query.decode("ascii", "replace")).items()}
         page = action.handler(query)
         return page if isinstance(page, Page) else await page

@@ -43,9 +43,16 @@ def test_a_workload_entry_with_its_ports_and_labels() -> None:
         "version": "v1",
         "meshd.dev/service": "reviews",
         "security.istio.io/tlsMode": "istio",
+        "service.istio.io/workload-name": "reviews-v1",
     }
     assert dict(entry.annotations) == {"meshd.dev/inbound-port": "15006", "meshd.dev/app-port": "9080"}
     assert entry.origin == service.origin == ORIGIN
+
+
+def test_both_ends_of_a_call_name_it_alike_in_telemetry() -> None:
+    registered = workload(labels=(("version", "v1"),))
+    (endpoint,) = endpoints(documents([registered], ()), "outbound|80||reviews.default.svc.cluster.local")
+    assert endpoint.peer.workload == registered.name == "reviews-v1"
 
 
 def test_it_can_be_called_by_its_name_and_port() -> None:

@@ -50,7 +50,7 @@ def ca_hash(control: Program) -> str:
 def token(home: Path, account: str, *more: str) -> str:
     code, text = finished(home, "token", "create", "--service-account", account, "-o", "json", *more)
     assert code == 0, text
-    return str(json.loads(text)[0]["token"])
+    return str(json.loads(text)["token"])
 
 
 def test_without_a_flag(home: Path, control: Program) -> None:

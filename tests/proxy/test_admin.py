@@ -7,6 +7,7 @@ import json
 import pytest
 import trio
 
+from meshd.certs.identity import utc_text
 from meshd.errors import ConnectionLost
 from meshd.net.address import Address
 from meshd.proxy.admin import Admin, health_server, metrics_server
@@ -87,6 +88,8 @@ async def test_certificates(nursery, autojump_clock):
     (shown,) = json.loads((await console.get("/certs")).body)["certificates"]
     assert shown["spiffe_id"] == REVIEWS
     assert shown["seconds_left"] == 86300
+    assert (shown["not_before"], shown["not_after"]) == (utc_text(EPOCH), utc_text(EPOCH + 86400))
+    assert shown["not_after"].endswith("Z")
 
 
 async def test_clusters_as_text_and_as_json(nursery, autojump_clock):
@@ -130,7 +133,8 @@ async def test_health_is_for_anyone(nursery, autojump_clock):
 @pytest.mark.parametrize("path", ["/drain", "/quitquitquit", "/logging?level=debug"])
 async def test_changes_need_post(nursery, autojump_clock, path):
     console = await Console().start(nursery)
-    assert (await console.get(path)).status == 405
+    got = await console.get(path)
+    assert (got.status, got.headers.get(b"allow")) == (405, b"POST")
     assert not console.quit
     assert console.level == ""
     assert console.rig.engine.ready
@@ -138,7 +142,8 @@ async def test_changes_need_post(nursery, autojump_clock, path):
 
 async def test_looking_needs_get(nursery, autojump_clock):
     console = await Console().start(nursery)
-    assert (await console.get("/ready", method="POST")).status == 405
+    refused = await console.get("/ready", method="POST")
+    assert (refused.status, refused.headers.get(b"allow")) == (405, b"GET, HEAD")
     got = await console.get("/ready", method="HEAD")
     assert (got.status, got.body) == (200, b"")
 
