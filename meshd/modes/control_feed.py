@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -28,6 +28,22 @@ from meshd.snapshot.protocol import Registration
 logger = logging.getLogger(__name__)
 
 
+@attrs.frozen(eq=False)
+class AgentSecrets(Mapping[str, Secret]):
+    """The secrets that an agent has at the moment of asking: with each configuration it has another set of them."""
+
+    agent: Agent
+
+    def __getitem__(self, name: str) -> Secret:
+        return self.agent.secrets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.agent.secrets)
+
+    def __len__(self) -> int:
+        return len(self.agent.secrets)
+
+
 @attrs.define(eq=False)
 class ControlFeed:
     """The control plane's word, through the agent."""
@@ -42,7 +58,7 @@ class ControlFeed:
     @property
     def secrets(self) -> Mapping[str, Secret]:
         """See ``Feed``."""
-        return self.agent.secrets
+        return AgentSecrets(self.agent)
 
     def begin(self) -> None:
         """See ``Feed``: the last good configuration, from disk."""
