@@ -162,7 +162,17 @@ class H1ServerStream:
         if not (self.keep_alive and owner.may_continue(self)):
             self.keep_alive = False
             close = b"connection: close\r\n"
-        await owner.send(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (start, head.headers.render(), len(data), close, data))
+        wire = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (start, head.headers.render(), len(data), close, data)
+        if len(wire) > _SLICE:
+            await owner.send(wire)
+        else:
+            # ``owner.send`` without its layer.
+            patience = owner.patience
+            patience.writing = patience.now() + owner.input.stream_idle
+            try:
+                await self.connection.send(wire)
+            finally:
+                patience.writing = math.inf
         self.bytes_sent = len(data)
         self.ended = True
 

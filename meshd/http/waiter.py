@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import trio
 
+from meshd.net.go_on import GO_ON
+
 
 class Waiter:
     """Parks at most one task. A wake-up that comes first is kept.
@@ -42,4 +44,4 @@ class Waiter:
             self._woken = True
         else:
             self._task = None
-            trio.lowlevel.reschedule(task)
+            trio.lowlevel.reschedule(task, GO_ON)

@@ -38,6 +38,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from meshd.errors import ConnectionLost
 from meshd.net.address import Address
 from meshd.net.connection import TlsInfo
+from meshd.net.go_on import GO_ON
 from meshd.net.poller import FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE, Poller
 
 KIB = 1024
@@ -248,10 +249,10 @@ class SocketConnection:
     def _wake_parked(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
-            reschedule(reader)
+            reschedule(reader, GO_ON)
         writer, self._writer = self._writer, None
         if writer is not None:
-            reschedule(writer)
+            reschedule(writer, GO_ON)
 
     def _wake(self, flags: int, error: OSError | None = None, /) -> None:
         """What the poller calls."""
@@ -264,7 +265,7 @@ class SocketConnection:
             reader = self._reader
             if reader is not None:
                 self._reader = None
-                reschedule(reader)
+                reschedule(reader, GO_ON)
             elif flags & _ENDED and self.on_hangup is not None:
                 callback, self.on_hangup = self.on_hangup, None
                 callback()
@@ -273,7 +274,7 @@ class SocketConnection:
             writer = self._writer
             if writer is not None:
                 self._writer = None
-                reschedule(writer)
+                reschedule(writer, GO_ON)
 
     def _abort_receive(self, _: object) -> Abort:
         self._reader = None
