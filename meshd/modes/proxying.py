@@ -116,12 +116,21 @@ class Proxy:
 
     async def run(self, world: World) -> None:
         """Start, serve until cancelled (or told to quit by the admin interface)."""
-        bindings, reserved = self.role.reserve(world.network)
+        bindings, bound = self.role.reserve(world.network)
+        reserved = dict(bound)
+        try:
+            await self._run(world, bindings, reserved)
+        finally:
+            # Those that no configuration has claimed.
+            for listener in reserved.values():
+                listener.close()
+
+    async def _run(self, world: World, bindings: Bindings, reserved: dict[Address, Listener]) -> None:
         try:
             feed = self._feed = self.role.make_feed(world, self)
         except ConfigError as error:
             raise StartError(str(error)) from error
-        engine = self._engine = self._make_engine(world, bindings, dict(reserved), feed)
+        engine = self._engine = self._make_engine(world, bindings, reserved, feed)
         small = self._small_servers(world, engine, feed)
         try:
             feed.begin()
