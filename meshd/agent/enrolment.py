@@ -188,7 +188,11 @@ class Enrolment:
         self.bundle_version = TrustBundle.of(response.trust_domain, response.bundle).version
         log.info(
             "certificate obtained",
-            extra={"identity": identity.spiffe_id, "serial": identity.serial, "not_after": utc_text(identity.not_after)},
+            extra={
+                "identity": identity.spiffe_id,
+                "serial": identity.serial,
+                "not_after": utc_text(identity.not_after),
+            },
         )
         return identity
 

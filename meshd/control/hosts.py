@@ -7,7 +7,6 @@ configuration are compared as they are written; a request's host is lower case.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
 
 DOMAIN = "cluster.local"
 """The DNS domain of the mesh's own services."""
@@ -63,11 +62,6 @@ def narrower(one: str, other: str) -> str | None:
 def specificity(host: str) -> tuple[bool, int, str]:
     """Sorts the most specific first: exact before wildcard, longer before shorter, then alphabetical."""
     return (is_wildcard(host), -len(host), host)
-
-
-def most_specific(patterns: Iterable[str], host: str) -> str | None:
-    """The most specific of ``patterns`` that covers ``host``."""
-    return min((pattern for pattern in patterns if covers(pattern, host)), key=specificity, default=None)
 
 
 def visible(export_to: tuple[str, ...], owner: str, viewer: str) -> bool:

@@ -115,10 +115,6 @@ class Publisher(Generic[M, S]):
                 return part
         return None
 
-    async def wait_changed(self) -> None:
-        """Wait until something was published, or someone called ``wake``."""
-        await self._changed.wait()
-
     async def wait(self, scope_of: Callable[[], S | None], known: Collection[str], seconds: float) -> Published | None:
         """Wait until a scope should run a version that is not among the known ones.
 

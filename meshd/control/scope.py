@@ -11,9 +11,6 @@ from meshd.snapshot.cluster import Peer
 
 GATEWAY = "gateway"
 
-GATEWAY_LABELS = (("istio", "ingressgateway"),)
-"""What a gateway is labelled with unless told otherwise."""
-
 
 def _sorted(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs))

@@ -13,9 +13,6 @@ from meshd.control.analysis import checks
 PROTOCOLS = frozenset(
     {"HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS", "REDIS", "MYSQL", "UDP", "HBONE"}
 )
-SELECTABLE_NAMES = frozenset({Resolution.NONE, Resolution.STATIC, Resolution.DYNAMIC_DNS})
-"""Resolutions that do not need a name to look up, so that hosts may be wildcards."""
-
 _NAMED_IN_REQUEST = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS"})
 """Protocols whose requests say which host they are for."""
 
