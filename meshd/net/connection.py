@@ -33,6 +33,8 @@ class TlsInfo:
     ``peer_uri`` is the peer's SPIFFE id after meshd's own checks, "" when the
     peer showed no certificate or an ordinary web certificate.
     ``peer_certificate`` is its DER form (b"" if none), for XFCC's hash.
+    ``peer_subject`` (RFC 2253) and ``peer_dns`` are what a verified certificate
+    says of its owner.
     """
 
     version: str
@@ -42,6 +44,8 @@ class TlsInfo:
     peer_uri: str
     peer_certificate: bytes = attrs.field(default=b"", repr=False)
     local_uri: str = ""
+    peer_subject: str = ""
+    peer_dns: tuple[str, ...] = ()
 
 
 class Connection(Protocol):

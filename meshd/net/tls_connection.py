@@ -28,12 +28,14 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 import trio
 
 from meshd.errors import ConnectionLost, IdentityError, MeshdError, ProtocolError, TlsAlert
 from meshd.net.address import Address
 from meshd.net.connection import Connection, TlsInfo
+from meshd.net.distinguished_name import render
 
 KIB = 1024
 SECONDS = 1.0
@@ -332,6 +334,7 @@ class TlsConnection:
     def _note(self, server_name: str, local_uri: str) -> None:
         cipher = self._object.cipher()
         verified = self._object.context.verify_mode != ssl.CERT_NONE
+        shown: dict[str, Any] = (self._object.getpeercert() or {}) if verified else {}
         self.tls = TlsInfo(
             version=self._object.version() or "",
             cipher=cipher[0] if cipher else "",
@@ -340,6 +343,8 @@ class TlsConnection:
             peer_uri=self._identity,
             peer_certificate=(self._object.getpeercert(binary_form=True) or b"") if verified else b"",
             local_uri=local_uri,
+            peer_subject=render(shown.get("subject", ())),
+            peer_dns=tuple(name for kind, name in shown.get("subjectAltName", ()) if kind == "DNS"),
         )
 
     def __repr__(self) -> str:

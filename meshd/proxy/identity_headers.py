@@ -10,6 +10,7 @@ Source: Envoy's HTTP connection manager as Istio sets it up (measured on 1.40).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 
 from meshd.http.head import Headers, RequestHead
@@ -29,21 +30,25 @@ EXTERNAL_ADDRESS = b"x-envoy-external-address"
 ATTEMPT_COUNT = b"x-envoy-attempt-count"
 """Set for every try by the forwarder; never taken from a request."""
 
+_DNS_NAME = re.compile(r"[A-Za-z0-9_.*-]{1,253}")
+"""What else a certificate may hold there could be taken for another element of the header."""
+
 _SETTING = ("append_forward", "sanitize_set")
 _MESH_PREFIXES = (b"x-envoy-", b"x-meshd-")
 
 
 def client_cert_entry(tls: TlsInfo | None) -> bytes:
-    """``By=...;Hash=...;Subject="";URI=...`` of the connection's client, b"" when it showed no certificate."""
+    """``By=...;Hash=...;Subject="...";URI=...;DNS=...`` of the connection's client, b"" when it showed no certificate."""
     if tls is None or not tls.peer_certificate:
         return b""
     parts = []
     if tls.local_uri:
         parts.append(f"By={tls.local_uri}")
     parts.append(f"Hash={hashlib.sha256(tls.peer_certificate).hexdigest()}")
-    parts.append('Subject=""')
+    parts.append(f'Subject="{tls.peer_subject}"')
     if tls.peer_uri:
         parts.append(f"URI={tls.peer_uri}")
+    parts += [f"DNS={name}" for name in tls.peer_dns if _DNS_NAME.fullmatch(name)]
     return ";".join(parts).encode()
 
 

@@ -240,6 +240,19 @@ async def test_a_gateway_serves_by_name(ca, clock):
     assert connection.tls.peer_certificate == b""
 
 
+async def test_a_gateway_learns_what_a_client_s_certificate_says(ca, clock):
+    contexts = TlsContexts(Source(None), wall_clock=clock)
+    identity = ca.issue(dns=["bookinfo.example.com"])
+    server = contexts.gateway_server(
+        Credential(identity.chain_pem, identity.key_pem), client_roots_pem=ca.root_pem, require_client_certificate=True
+    )
+    own = ca.issue(dns=["client.example.com"], common_name='client "1"')
+    client = contexts.web_client(roots_pem=ca.root_pem, credential=Credential(own.chain_pem, own.key_pem))
+    _, served = await meet(client, server, hostname="bookinfo.example.com")
+    assert served.tls.peer_subject == 'CN=client \\"1\\"'
+    assert served.tls.peer_dns == ("client.example.com",)
+
+
 async def test_the_system_s_roots_do_not_know_a_private_authority(ca, clock):
     contexts = TlsContexts(Source(None), wall_clock=clock)
     identity = ca.issue(dns=["example.com"])

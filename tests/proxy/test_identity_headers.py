@@ -35,6 +35,14 @@ def introduce(http: HttpManager, headers=(), tls: TlsInfo | None = None) -> Requ
     return introduced(http, headers, tls).request
 
 
+def test_a_web_certificate_is_named_by_its_subject_and_dns_names():
+    names = ("a.example.com", "*.example.com", "evil;URI=spiffe://x", "a\r\nb", "")
+    tls = TlsInfo("", "", "", "", "", b"DER", peer_subject="CN=client1,O=Books", peer_dns=names)
+    assert client_cert_entry(tls).decode() == (
+        f'Hash={hashlib.sha256(b"DER").hexdigest()};Subject="CN=client1,O=Books";DNS=a.example.com;DNS=*.example.com'
+    )
+
+
 def test_a_stranger_s_word_is_not_taken():
     head = introduce(
         GATEWAY,
