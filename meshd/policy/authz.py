@@ -92,6 +92,8 @@ class RequestAuthorization:
     """
 
     __slots__ = ("_rules",)
+    decides_only = True
+    """``response`` does nothing: the chain need not call it (``proxy/chain.py``)."""
 
     def __init__(self, specification: Authorization) -> None:
         self._rules = _Rules(specification, http=True)

@@ -56,7 +56,10 @@ async def attempt(exchange: ProxyExchange, upstream: Upstream, host: Host, uploa
     headers = response.headers
     headers.remove(_SERVICE_TIME)
     headers.append(b"x-envoy-upstream-service-time: %d\r\n" % service_time)
-    host.answered(response.status)
+    if response.status < 500:
+        host.successes += 1
+    else:
+        host.failures += 1
     return response
 
 
@@ -73,12 +76,18 @@ def answered(exchange: ProxyExchange, head: ResponseHead) -> Response:
     """The response that a head begins."""
     exchange.detail = "via_upstream"
     assert exchange.lease is not None
-    if exchange.connection.direction is Direction.GATEWAY and REASON in head.headers:
-        # What a proxy further inside has to explain is for the mesh; strangers get the flag.
-        head.headers.set(REASON, (head.headers.get(REASON) or b"").partition(b";")[0])
+    if (head.status >= 400 or exchange.grpc) and exchange.connection.direction is Direction.GATEWAY:
+        _keep_for_the_mesh(head)
     if head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300):
         exchange.tunnel = True
     return Response(head, exchange.lease.stream.body)
+
+
+def _keep_for_the_mesh(head: ResponseHead) -> None:
+    """What a proxy further inside has to explain is for the mesh; strangers get the flag."""
+    reason = head.headers.get(REASON)
+    if reason is not None:
+        head.headers.set(REASON, reason.partition(b";")[0])
 
 
 def _adapted(head: RequestHead, exchange: ProxyExchange, pooled: Pooled) -> RequestHead:

@@ -12,13 +12,13 @@ wait for anything; a chain of decisions needs none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 import trio
 
 from meshd.policy.catalog import waits
-from meshd.policy.exchange import Exchange, Filter, HeadFilter, Next, Response
+from meshd.policy.exchange import Exchange, Filter, HeadFilter, Next, Reply, Response
 from meshd.proxy.exchange import ProxyExchange
 from meshd.proxy.local import local_response
 
@@ -63,6 +63,9 @@ def _deciding(heads: Sequence[HeadFilter], after: Next) -> Next:
 
 def _deciding_one(item: HeadFilter, after: Next) -> Next:
     ask, amend = item.request, item.response
+    if getattr(item, "decides_only", False):
+        # Its ``response`` does nothing, so the response need not come by here; nor need a layer wait for it.
+        return _refusing(item, after)
 
     async def decide(exchange: Exchange) -> Response:
         reply = ask(exchange)
@@ -71,6 +74,20 @@ def _deciding_one(item: HeadFilter, after: Next) -> Next:
         return response
 
     return decide
+
+
+def _refusing(item: HeadFilter, after: Next) -> Next:
+    ask = item.request
+
+    def decide(exchange: Exchange) -> Awaitable[Response]:
+        reply = ask(exchange)
+        return after(exchange) if reply is None else _refuse(exchange, reply)
+
+    return decide
+
+
+async def _refuse(exchange: Exchange, reply: Reply) -> Response:
+    return local_response(exchange, reply)
 
 
 def _waiting(item: Filter, after: Next) -> Next:

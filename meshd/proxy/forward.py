@@ -65,7 +65,7 @@ async def forward(exchange: Exchange) -> Response:
         exchange.attempts = 1
         outcome: ResponseHead | Exception
         try:
-            outcome = await attempt(exchange, upstream, upstream.pick(), None)
+            outcome = await attempt(exchange, upstream, upstream.only or upstream.pick(), None)
         except (MeshdError, OSError) as error:
             outcome = error
         retry = plan.retry

@@ -139,7 +139,8 @@ class HttpConnection:
             await _send_bug(exchange)
         finally:
             stream.on_abort = None
-            exchange.release()
+            if exchange.lease is not None or exchange.idle is not None or exchange.deadline is not None:
+                exchange.release()
             _report(exchange)
 
     def _receive(self, exchange: ProxyExchange) -> Response | None:
@@ -182,7 +183,7 @@ def _send(exchange: ProxyExchange, response: Response) -> Awaitable[None]:
         return _tunnel(exchange, response)
     body = response.body
     data = b"" if body.ended else body.receive_nowait()
-    if exchange.nursery is None and _whole(body):
+    if exchange.nursery is None and body.ended and body.trailers is None:
         # Everything is here: the connection upstream can serve others while this is written.
         if exchange.grpc:
             _note_grpc(exchange, response)

@@ -56,12 +56,5 @@ class Host:
         self.endpoint = endpoint
         self.weight = max(1, endpoint.weight)
 
-    def answered(self, status: int) -> None:
-        """Count an answer."""
-        if status < 500:
-            self.successes += 1
-        else:
-            self.failures += 1
-
     def __repr__(self) -> str:
         return f"<Host {self.name} active={self.active} open={self.pool.open}>"

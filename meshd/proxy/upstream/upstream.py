@@ -45,6 +45,8 @@ class Upstream:
         self._given: Sequence[Endpoint] | None = None
         """The endpoints as they were last given."""
         self._balancer: Balancer[Host] | None = None
+        self.only: Host | None = None
+        """The one host, when there is no choice."""
         self.leaving: set[Host] = set()
         self.connections = 0
         self.active = 0
@@ -85,6 +87,7 @@ class Upstream:
         present = tuple(hosts.values())
         self._balancer = balancer_for(self.cluster.balancing, present, self._uniform) if present else None
         self.hosts = hosts
+        self.only = present[0] if len(present) == 1 else None
         for key, host in before.items():
             if key not in hosts:
                 self.retire_host(host)
