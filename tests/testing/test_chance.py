@@ -56,22 +56,30 @@ async def story(mesh: Mesh) -> list[object]:
     return [*seen, page.sidecar.log, [each.log for each in mesh.proxies], round(mesh.now(), 9)]
 
 
+async def short_story(mesh: Mesh) -> list[object]:
+    """Faults, retries and their pauses, of one page and one service."""
+    await mesh.service("reviews", [503, reset(), respond(200, delay=0.5), respond(200, delay=1.5), respond()])
+    page = await mesh.service("productpage")
+    await mesh.apply(virtual_service(ROUTES[ROUTES.index("  - fault") :]))
+    async with trio.open_nursery() as calls:
+        for _ in range(8):
+            calls.start_soon(mesh.call, "productpage", "GET", "http://reviews:9080/")
+    return [page.sidecar.log, mesh.services["reviews"].sidecar.log, round(mesh.now(), 9)]
+
+
 def test_equal_seeds_are_equal_runs() -> None:
     first = run_mesh(story, seed=5)
-    for _ in range(4):
-        assert run_mesh(story, seed=5) == first
-
-
-def test_other_seeds_are_other_runs() -> None:
-    assert run_mesh(story, seed=5) != run_mesh(story, seed=6)
+    assert run_mesh(story, seed=5) == first
+    assert run_mesh(story, seed=5) == first
+    assert run_mesh(story, seed=6) != first
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(120)
 def test_two_hundred_runs_are_equal() -> None:
-    first = run_mesh(story, seed=5)
+    first = run_mesh(short_story, seed=5)
     for run in range(199):
-        assert run_mesh(story, seed=5) == first, f"run {run + 2}"
+        assert run_mesh(short_story, seed=5) == first, f"run {run + 2}"
 
 
 @pytest.mark.slow
