@@ -23,6 +23,7 @@ from meshd.policy.catalog import FilterContext, build_connection_filters, build_
 from meshd.policy.exchange import ConnectionFilter, Exchange, Next, Response
 from meshd.proxy import peer_metadata
 from meshd.proxy.chain import compile_chain
+from meshd.proxy.date import DateLine
 from meshd.proxy.exchange import ProxyExchange
 from meshd.proxy.forward import RoutePlan, forward
 from meshd.proxy.limits import ProxyLimits
@@ -108,6 +109,7 @@ class Live:
     node_metadata: bytes
     metrics: RequestMetrics
     tcp_metrics: TcpMetrics
+    date: DateLine
     logger: AccessLogger | None
     observe: Callable[[Exchange, float], None] | None = None
     now: Callable[[], float] = trio.current_time
@@ -157,6 +159,7 @@ def compile_live(
         node_metadata=peer_metadata.encode(telemetry.node),
         metrics=RequestMetrics(world.registry, telemetry, snapshot.clusters),
         tcp_metrics=TcpMetrics(world.registry, telemetry, snapshot.clusters),
+        date=DateLine(world.wall_clock),
         logger=AccessLogger(telemetry.access_log, world.log_writer, world.wall_clock)
         if logs and world.log_writer is not None
         else None,

@@ -177,6 +177,8 @@ class HttpConnection:
 def _send(exchange: ProxyExchange, response: Response) -> Awaitable[None]:
     """The response to the client. Not a layer of its own: it gives what is to be awaited."""
     head = response.head
+    if b"date" not in head.headers:
+        head.headers.append(exchange.live.date.now())
     exchange.status = head.status
     exchange.response_headers = head.headers
     if exchange.tunnel:
