@@ -6,7 +6,8 @@
 from meshd.testing.app import Action, Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
 from meshd.testing.calls import AccessRecord, Answer
 from meshd.testing.control import ControlProcess
-from meshd.testing.mesh import Mesh, open_mesh, run_mesh
+from meshd.testing.mesh import Mesh
+from meshd.testing.opening import open_mesh, run_mesh
 from meshd.testing.proxies import ProxyProcess
 from meshd.testing.workload import Gateway, Outsider, Service, Workload
 

@@ -36,7 +36,7 @@ class Received:
     """A request as the application got it: behind its sidecar, mutual TLS taken off."""
 
     at: float
-    """Seconds since the mesh was opened."""
+    """On trio's clock."""
     method: str
     path: str
     """With the query."""

@@ -33,7 +33,7 @@ class AccessRecord:
     """What a proxy knows of a request once it is over: its access log line, as values."""
 
     at: float
-    """When it began: seconds since the mesh was opened."""
+    """When it began, on trio's clock."""
     took: float
     direction: str
     """``outbound``, ``inbound`` or ``gateway``."""

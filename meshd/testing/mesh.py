@@ -16,17 +16,13 @@ engines that speak mutual TLS. Each workload has a machine of its own.
 
 from __future__ import annotations
 
-import os
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import trio
-from trio.testing import MockClock
 
 from meshd.certs.contexts import TlsContexts
 from meshd.control.finding import Finding
@@ -37,7 +33,7 @@ from meshd.net.address import Address
 from meshd.net.memory import MemoryMachine, MemoryNetwork, StaticResolver, Wire
 from meshd.testing.app import FakeApp, Script, respond
 from meshd.testing.calls import TIMEOUT, Answer, Client
-from meshd.testing.chance import seeded_scheduler, stream_of_chance
+from meshd.testing.chance import stream_of_chance
 from meshd.testing.control import HOST as CONTROL_HOST
 from meshd.testing.control import ControlProcess
 from meshd.testing.fields import Fields
@@ -46,11 +42,8 @@ from meshd.testing.proxies import LOOPBACK, Access, ProxyProcess, Stand, gateway
 from meshd.testing.store import MemoryStore, errors_of
 from meshd.testing.workload import Gateway, Outsider, Service, Workload, start_app
 
-T = TypeVar("T")
-
 START = 1_767_225_600.0
 """The wall clock when a mesh is opened: 2026-01-01T00:00:00Z."""
-HOUR = 3600.0
 SETTLE = 0.03
 """Seconds after which a registration has become documents (``control/nodes.py`` waits 0.02)."""
 LOOK = 0.01
@@ -354,76 +347,3 @@ class Mesh:
     def _name_of(self, endpoint: str) -> str:
         workload = self._by_ip.get(Address.parse(endpoint).host)
         return workload.name if workload is not None else ""
-
-
-@asynccontextmanager
-async def open_mesh(
-    seed: int = 1,
-    *,
-    directory: Path | None = None,
-    trust_domain: str = "cluster.local",
-    certificate_ttl: float = 24 * HOUR,
-) -> AsyncIterator[Mesh]:
-    """Open a mesh with a control plane and nothing else.
-
-    Args:
-        seed: All chance comes from it: equal seeds give equal runs.
-        directory: Where state directories go; None is a temporary one, removed at the end.
-        trust_domain: Of the identities.
-        certificate_ttl: Life of a workload's certificate in seconds.
-
-    Raises:
-        RuntimeError: trio does not run on virtual time.
-    """
-    clock = trio.lowlevel.current_clock()
-    if not isinstance(clock, MockClock):
-        raise RuntimeError(  # noqa: TRY004 - the type of the clock is not the caller's argument
-            "a mesh inside a test needs virtual time: use the fixture `mesh`, run_mesh(...), "
-            "or trio.run(..., clock=trio.testing.MockClock(autojump_threshold=0))"
-        )
-    with seeded_scheduler(seed), _directory(directory) as place:
-        # What the test itself raises leaves as it is, not in a group: an assertion is to be read.
-        failure: BaseException | None = None
-        # Every process of the mesh lives in it; a bug in one of them fails the test.
-        async with trio.open_nursery() as mesh_nursery:
-            mesh = Mesh(mesh_nursery, place, seed, trust_domain=trust_domain, certificate_ttl=certificate_ttl)
-            mesh.control.start()
-            await mesh.control.ready()
-            try:
-                yield mesh
-            except (trio.Cancelled, GeneratorExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                failure = error
-            mesh_nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-
-
-def run_mesh(test: Callable[[Mesh], Awaitable[T]], seed: int = 1, **options: Any) -> T:
-    """Run a function of a mesh on virtual time, outside of pytest or in a plain function; returns what it returns.
-
-    Args:
-        test: Is given the mesh.
-        seed: See ``open_mesh``.
-        options: See ``open_mesh``.
-    """
-    __tracebackhide__ = True
-
-    async def main() -> T:
-        __tracebackhide__ = True
-        async with open_mesh(seed, **options) as mesh:
-            return await test(mesh)
-
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
-
-
-@contextmanager
-def _directory(directory: Path | None) -> Iterator[Path]:
-    if directory is not None:
-        yield directory
-        return
-    # State is written so that it survives a power cut, which on a disk costs 4 ms for each file; memory does as well here.
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
-    with tempfile.TemporaryDirectory(prefix="meshd-test-", dir=memory if os.access(memory, os.W_OK) else None) as made:
-        yield Path(made)

@@ -63,7 +63,7 @@ def _runner(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(**arguments: Any) -> None:
         __tracebackhide__ = True
-        from meshd.testing.mesh import run_mesh
+        from meshd.testing.opening import run_mesh
 
         to_open: MeshToOpen = arguments["mesh"]
         foreign = [name for name, value in arguments.items() if type(value).__name__ == "TrioFixture"]

@@ -70,6 +70,26 @@ def test_a_bug_in_a_process_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> N
     assert caught.group_contains(ZeroDivisionError)
 
 
+def test_there_are_no_threads_and_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object, **__: object) -> object:
+        raise AssertionError("on virtual time there is one thread, and one process")
+
+    for taken in ("trio.to_thread.run_sync", "trio.lowlevel.open_process", "trio.run_process", "subprocess.Popen"):
+        monkeypatch.setattr(taken, forbidden)
+    monkeypatch.setattr("socket.getaddrinfo", forbidden)
+    monkeypatch.setattr("threading.Thread.start", forbidden)
+
+    async def story(mesh: Mesh) -> int:
+        await mesh.service("reviews")
+        await mesh.service("page")
+        await mesh.apply(virtual_service(TIMEOUT))
+        await mesh.sleep(60)
+        await mesh.workload("reviews").proxy.restart()
+        return (await mesh.call("page", "GET", "http://reviews:9080/")).status
+
+    assert run_mesh(story) == 200
+
+
 async def test_services_with_and_without_sidecars(mesh: Mesh) -> None:
     reviews = await mesh.service("reviews", versions={"v1": respond(), "v2": respond()}, labels={"tier": "back"})
     assert [workload.name for workload in reviews] == ["reviews-v1", "reviews-v2"]
