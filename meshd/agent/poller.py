@@ -81,7 +81,7 @@ class Poller:
         self._keystore = keystore
         # The whole mutable state: what is applied, as bytes and decoded; what was refused;
         # how new the last answer was; the secrets that the configuration names; and which
-        # parts are known to be on disk (None: nobody has looked).
+        # parts and secrets are known to be on disk (None: nobody has looked).
         self.applied = ""
         self.from_disk = False
         self.refused = ""
@@ -92,6 +92,7 @@ class Poller:
         self._generation: tuple[str, int] = ("", 0)
         self._rejected = 0
         self._on_disk: set[str] | None = None
+        self._secrets_on_disk: Mapping[str, SecretMaterial] | None = None
 
     @property
     def rejected(self) -> int:
@@ -299,7 +300,11 @@ class Poller:
             if count % 64 == 63:
                 # The first configuration of a large mesh is thousands of files: others get their turn.
                 await trio.lowlevel.checkpoint()
-        keystore.save_secrets(self.secrets)
+        if self.secrets != self._secrets_on_disk:
+            # Each flush to the disk holds up traffic for as long as it takes: none without need.
+            failures = keystore.failures
+            keystore.save_secrets(self.secrets)
+            self._secrets_on_disk = self.secrets if keystore.failures == failures else None
         keystore.save_manifest(manifest)
         if self._on_disk is None:
             keystore.prune_parts(parts)

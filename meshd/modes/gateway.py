@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from meshd import __version__
 from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.feeds import Feed
@@ -73,7 +74,9 @@ class GatewayRole:
         from meshd.snapshot.protocol import Registration
 
         workload = self.settings.workload
-        registration = Registration(kind="gateway", service=workload.service, labels=workload.labels)
+        registration = Registration(
+            kind="gateway", service=workload.service, labels=workload.labels, release=__version__
+        )
         place = control_feed.Place(workload.namespace, self._account(), self._node(world), state, registration)
         feed = control_feed.make(access, place, world, proxy.apply)
         feeds.remember_control(state, access)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from meshd import __version__
 from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.binds import bindings_of, with_binds
@@ -108,6 +109,7 @@ class SidecarRole:
             inbound_port=reached.port,
             app_port=upstream.port if upstream else 0,
             app_host=upstream.host if upstream else "127.0.0.1",
+            release=__version__,
         )
         place = control_feed.Place(workload.namespace, self._account(), self._node(world), state, registration)
         feed = control_feed.make(access, place, world, proxy.apply)

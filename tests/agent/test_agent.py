@@ -506,6 +506,19 @@ async def test_registrations_survive_the_control_plane(
     assert len(control.nodes) == 1, "told to register again by the answer to its poll"
 
 
+async def test_secrets_that_are_the_same_are_not_written_again(
+    control: ControlRig, launch: Launch, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    state = tmp_path / "agent"
+    launch(token=control.token(), trust_bundle=control.authority.bundle.pem, state_dir=state)
+    await trio.sleep(1)
+    saved = [(state / name).stat().st_ino for name in ("secrets.json", "manifest.json")]
+    control.publish(reviews=snapshot("two"))
+    await trio.sleep(1)
+    assert (state / "secrets.json").stat().st_ino == saved[0]
+    assert (state / "manifest.json").stat().st_ino != saved[1]
+
+
 async def test_secrets_are_fetched_before_they_are_needed(
     network: MemoryNetwork,
     clock: Clock,

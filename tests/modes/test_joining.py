@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd import __version__
 from tests.certs.pki import make_ca
 from tests.programs import Program, finished, running
 
@@ -62,6 +63,7 @@ def test_without_a_flag(home: Path, control: Program) -> None:
         assert code == 0, text
         row = next(row for row in json.loads(text) if row["service"] == "plain")
         assert (row["status"], row["service_account"]) == ("SYNCED", "plain")
+        assert row["release"] == __version__
         assert program.stop() == 0
     control.wait_for(r"node (left|removed|deregistered|gone)\S* .*plain|plain.*(left|removed|gone)")
 
