@@ -124,7 +124,6 @@ class Poller:
         self._parts = found
         self.applied = snapshot.version
         self.from_disk = True
-        log.info("started from the saved configuration", extra={"version": snapshot.version[:12]})
         return True
 
     async def poll(self, channel: Channel) -> News:
