@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -21,14 +21,16 @@ MOST_AT_ONCE = 100
 class FindingLog:
     """Remembers what was said."""
 
-    _said: frozenset[str] = frozenset()
+    _said: Mapping[str, Level] = attrs.field(factory=dict)
 
     def tell(self, findings: Iterable[Finding]) -> None:
-        """Log what was not there last time."""
+        """Log what was not there last time, and once that all errors are gone."""
         now = {str(finding): finding.level for finding in findings}
         fresh = [text for text in now if text not in self._said]
         for text in fresh[:MOST_AT_ONCE]:
             logger.log(LEVELS[now[text]], "%s", text)
         if len(fresh) > MOST_AT_ONCE:
             logger.warning("and %d more findings", len(fresh) - MOST_AT_ONCE)
-        self._said = frozenset(now)
+        if Level.ERROR in self._said.values() and Level.ERROR not in now.values():
+            logger.info("no errors any more in the configuration")
+        self._said = now
