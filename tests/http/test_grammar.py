@@ -46,6 +46,10 @@ def agree_on_request(raw: bytes) -> bool:
     taken = grammar.read_request(raw)
     if taken is None:
         return False
+    both = grammar._read_request(raw, secure=False)
+    if both is not None:
+        assert (request_meaning(both[0]), both[1]) == (request_meaning(taken[0]), taken[1])
+        assert both[0].headers.render() == taken[0].headers.render()
     head, keep_alive = h11_head.read_request(raw)
     assert request_meaning(taken[0]) == request_meaning(head)
     assert taken[1] == keep_alive
@@ -58,6 +62,10 @@ def agree_on_response(raw: bytes, request: RequestHead) -> bool:
     taken = grammar.read_response(raw, request)
     if taken is None:
         return False
+    both = grammar._read_response(raw, request)
+    if both is not None:
+        assert (response_meaning(both[0]), *both[1:]) == (response_meaning(taken[0]), *taken[1:])
+        assert both[0].headers.render() == taken[0].headers.render()
     head, framing, keep_alive = h11_head.read_response(raw, request)
     assert response_meaning(taken[0]) == response_meaning(head)
     assert taken[1:] == (framing, keep_alive)
@@ -73,6 +81,47 @@ def sweep(count: int, seed: int) -> Counter[str]:
         taken["request"] += agree_on_request(request_head(rng))
         taken["response"] += agree_on_response(response_head(rng), rng.choice(requests))
     return taken
+
+
+PLAIN = b"".join(b"x-%d: a\r\n" % number for number in range(40))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET / HTTP/1.1\r\n" + PLAIN + b"Host: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nKeep-Alive: 5\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: keep-alive\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: CHUNKED\r\ncONNECTION: Close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: h\r\nAccept: a\r\nContent-Length:5\r\nCookie: a\r\nConnection: keep-alive\r\nTea: b\r\n\r\n",
+    ],
+)
+def test_usual_and_less_usual_heads_are_taken(raw: bytes) -> None:
+    assert agree_on_request(raw)
+    response = raw.replace(b"GET / HTTP/1.1", b"HTTP/1.1 200 OK").replace(b"POST / HTTP/1.1", b"HTTP/1.1 200 OK")
+    if response != raw:
+        assert agree_on_response(response.replace(b"ost: h", b"-h: h"), RequestHead(b"GET", b"/", b"h"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Host: a\r\nHost: a\r\n",
+        b"Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
+        b"Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        b"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Host: a\r\nUpgrade: x\r\n",
+        b"Host: a\r\nTE: x\r\n",
+        b"Host: a\r\nExpect: 100-continue\r\n",
+        b"Host: a\r\nhosT: b\r\n",
+        b"Host: a\r\nContent-length : 1\r\n",
+        b"Host: a\r\nContent_Length: 1\r\n",
+        b"Host: a\r\n" + PLAIN * 3,
+    ],
+)
+def test_what_is_not_ordinary_is_left_to_others(lines: bytes) -> None:
+    assert grammar.read_request(b"POST / HTTP/1.1\r\n" + lines + b"\r\n") is None
 
 
 def test_ordinary_heads_are_taken() -> None:
