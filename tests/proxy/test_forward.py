@@ -16,7 +16,7 @@ from meshd.net.memory import MemoryNetwork, StaticResolver
 from meshd.proxy.limits import ProxyLimits
 from meshd.snapshot.cluster import Balancing, Discovery
 from meshd.snapshot.common import HeaderOperations
-from meshd.snapshot.route import DirectResponse, Redirect, RetryPolicy, Rewrite, WeightedCluster
+from meshd.snapshot.route import DirectResponse, Redirect, RetryPolicy, Rewrite, RouteMatch, WeightedCluster
 from tests.fakes import RawUpstream, answer, early, echo, hang, pieces, read_answer, reset
 from tests.proxy.rig import Rig
 from tests.proxy.snapshots import PASSTHROUGH, assemble, cluster, forward, gateway, outbound, route
@@ -712,7 +712,7 @@ async def test_a_name_is_looked_up_again_soon_after_a_failure(nursery, autojump_
 
 @pytest.mark.parametrize(
     ("line", "status"),
-    [(b"OPTIONS * HTTP/1.1", b"404"), (b"CONNECT example.com:443 HTTP/1.1", b"404"), (b"TRACE / HTTP/1.1", b"200")],
+    [(b"OPTIONS * HTTP/1.1", b"404"), (b"CONNECT example.com:443 HTTP/1.1", b"403"), (b"TRACE / HTTP/1.1", b"200")],
 )
 async def test_unusual_requests_are_answered(nursery, autojump_clock, line, status):
     rig = await Rig.start(nursery, simple())
@@ -721,3 +721,13 @@ async def test_unusual_requests_are_answered(nursery, autojump_clock, line, stat
     await connection.send(line + b"\r\nhost: example.com:443\r\n\r\n")
     assert (await connection.receive()).split()[1] == status
     assert "meshd_bugs_total 0" in rig.metrics()
+
+
+async def test_nobody_is_asked_to_connect_for_others_unless_it_is_allowed(nursery, autojump_clock):
+    everything = route(forward("c"), match=RouteMatch())
+    rig = await Rig.start(nursery, gateway(everything, endpoints={"c": [A]}))
+    backend = await rig.upstream(A)
+    connection = await rig.network.connect(rig.address())
+    await connection.send(b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n")
+    assert (await connection.receive()).split()[1] == b"403"
+    assert not backend.requests

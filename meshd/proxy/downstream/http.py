@@ -15,6 +15,7 @@ from functools import partial
 import trio
 
 from meshd.errors import ConnectionLost, MeshdError, ProtocolError, ResponseFlag, UpstreamError
+from meshd.http.head import RequestHead
 from meshd.http.stream import Body, ServerStream
 from meshd.http.upgrade import relay
 from meshd.net.connection import Connection
@@ -164,7 +165,7 @@ class HttpConnection:
                 manager.http.stream_idle_timeout,
                 partial(exchange.abort, StreamIdle()),
             )
-        if head.upgrade and head.upgrade.lower().decode("ascii", "replace") not in manager.http.upgrades:
+        if (head.upgrade or head.method == b"CONNECT") and _tunnel_kind(head) not in manager.http.upgrades:
             return local_response(exchange, _UPGRADE_REFUSED)
         manager.route(exchange, head)
         return None
@@ -172,6 +173,11 @@ class HttpConnection:
     def _learn_peer(self, value: bytes) -> None:
         if self._peer_believed and self._peer is None and value:
             self._peer = peer_metadata.decode(value, self._info.principal)
+
+
+def _tunnel_kind(head: RequestHead) -> str:
+    """What a request wants its connection to become, as ``HttpManager.upgrades`` names it."""
+    return head.upgrade.lower().decode("ascii", "replace") or "connect"
 
 
 def _send(exchange: ProxyExchange, response: Response) -> Awaitable[None]:
