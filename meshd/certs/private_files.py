@@ -22,7 +22,7 @@ READ_LIMIT = 4096 * KIB
 
 
 def ensure_directory(path: Path) -> Path:
-    """Make a directory (and its parents) that only its owner can enter.
+    """Make a directory that only its owner can enter, and such parents where they are missing (as XDG asks).
 
     One that is there and open to others is closed to them if it is empty. What
     lies in it otherwise may be anything (``/tmp`` and ``/`` are root's own), so
@@ -32,7 +32,10 @@ def ensure_directory(path: Path) -> Path:
         ConfigError: it cannot be made, is no directory, belongs to someone else, or is open to others.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # ``parents=True`` would leave the parents open to others, and one of them may be private itself, later.
+        for missing in reversed([parent for parent in path.parents if not parent.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         found = path.stat()
         if found.st_uid != os.geteuid():
             raise ConfigError(f"belongs to user {found.st_uid}, not to you: name another directory", origin=str(path))

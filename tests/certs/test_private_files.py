@@ -24,6 +24,17 @@ def test_modes(tmp_path: Path) -> None:
     assert private_files.read(directory / "key") == b"secret"
 
 
+def test_missing_parents_are_private_too(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        private_files.ensure_directory(tmp_path / "a" / "b" / "c")
+        # What was a parent then is somebody's private directory now.
+        private_files.ensure_directory(tmp_path / "a")
+    finally:
+        os.umask(old)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a", tmp_path / "a" / "b")] == [0o700, 0o700]
+
+
 def test_an_open_directory_is_closed_to_others(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     private_files.ensure_directory(tmp_path / "open")
