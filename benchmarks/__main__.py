@@ -23,7 +23,7 @@ def main() -> None:
     """Parse, start, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=int, default=2, help="of one run; wrk takes whole ones")
     parser.add_argument("--connections", default="16,64", help="comma-separated; one table each")
     parser.add_argument("--rate", type=int, default=500, help="requests/s of the latency table; 0 skips it")
     parser.add_argument("--only", default="", help="comma-separated target names")

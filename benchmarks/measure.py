@@ -83,8 +83,8 @@ def wrk(url: str, pid: int | None, *, connections: int, seconds: float, load_cpu
     return Sample(
         rps=float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
         cpu_ms=1000.0 * used / max(requests, 1),
-        p50_ms=_milliseconds(re.search(r"50%\s+(\S+)", text)[1]),
-        p99_ms=_milliseconds(re.search(r"99%\s+(\S+)", text)[1]),
+        p50_ms=_milliseconds(re.search(r"^ +50% +(\S+)", text, re.MULTILINE)[1]),
+        p99_ms=_milliseconds(re.search(r"^ +99% +(\S+)", text, re.MULTILINE)[1]),
         errors=_failures(text),
     )
 

@@ -157,18 +157,26 @@ class Headers:
             lower = self._lower = b"\r\n" + self._block.lower()
         return b"\r\n" + prefix in lower
 
-    def remove_prefix(self, prefix: bytes) -> None:
-        """Take out every line whose name begins so (lower case)."""
+    def cut(self, lines: re.Pattern[bytes]) -> list[bytes]:
+        r"""Take out every line that a pattern finds, all in one search.
+
+        Args:
+            lines: Matches ``\r\nname: value`` in lower case, up to the CR LF that ends the line.
+
+        Returns:
+            The lines as they were, without their ends.
+        """
         lower = self._lower
         if lower is None:
             lower = self._lower = b"\r\n" + self._block.lower()
-        needle = b"\r\n" + prefix
-        at = lower.find(needle)
-        while at >= 0:
-            end = lower.index(b"\r\n", at + 2)
-            self._block = self._block[:at] + self._block[end:]
-            self._lower = lower = lower[:at] + lower[end:]
-            at = lower.find(needle, at)
+        taken: list[bytes] = []
+        for match in reversed([*lines.finditer(lower)]):
+            # As in ``remove``: the same indices span the line and its end in the block.
+            start, end = match.span()
+            taken.insert(0, self._block[start : end - 2])
+            self._block = self._block[:start] + self._block[end:]
+            self._lower = lower = lower[:start] + lower[end:]
+        return taken
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """(lower-case name, value) in order."""

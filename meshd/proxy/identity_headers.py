@@ -34,7 +34,10 @@ _DNS_NAME = re.compile(r"[A-Za-z0-9_.*-]{1,253}")
 """What else a certificate may hold there could be taken for another element of the header."""
 
 _SETTING = ("append_forward", "sanitize_set")
-_MESH_PREFIXES = (b"x-envoy-", b"x-meshd-")
+
+# What a stranger cannot say of himself, found in one search; the second leaves him his certificate (``always_forward``).
+_CLAIMS = re.compile(rb"\r\nx-(?:envoy-|meshd-|request-id:|forwarded-(?:for|proto|client-cert):)[^\r]*+")
+_CLAIMS_BUT_CERTIFICATE = re.compile(rb"\r\nx-(?:envoy-|meshd-|request-id:|forwarded-(?:for|proto):)[^\r]*+")
 
 
 def client_cert_entry(tls: TlsInfo | None) -> bytes:
@@ -56,6 +59,9 @@ class Introduction:
     """What one connection's requests are given. Made per connection; ``apply`` once per request."""
 
     __slots__ = (
+        "_appends",
+        "_claimed_line",
+        "_claims",
         "_entry",
         "_entry_line",
         "_fresh_lines",
@@ -86,6 +92,10 @@ class Introduction:
         # Rendered once: nearly every request gets the same lines.
         certifies = bool(self._entry) and http.forward_client_cert in _SETTING
         self._entry_line = b"%b: %b\r\n" % (CLIENT_CERT, self._entry) if certifies else b""
+        self._appends = bool(self._entry) and http.forward_client_cert == "append_forward"
+        keeps = self._appends or http.forward_client_cert == "always_forward"
+        self._claims = _CLAIMS_BUT_CERTIFICATE if keeps else _CLAIMS
+        self._claimed_line = b"" if keeps else self._entry_line
         self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
         forwarded_for = b""
         if self._stranger:
@@ -138,21 +148,31 @@ class Introduction:
         headers = head.headers
         if self._hops:
             exchange.remote_host = forwarded_host(headers, self._hops - 1)
-        for prefix in _MESH_PREFIXES:
-            headers.remove_prefix(prefix)
-        if self._mode != "always_forward":
+        before = b",".join(
+            [
+                line.partition(b":")[2].strip(b" \t")
+                for line in headers.cut(self._claims)
+                if line[:16].lower() == b"x-forwarded-for:"
+            ]
+        )
+        if self._appends:
             self._certify(headers)
-        headers.remove(REQUEST_ID)
-        headers.remove(FORWARDED_PROTO)
-        before = headers.get(FORWARDED_FOR)
-        headers.remove(FORWARDED_FOR)
         head.scheme = self._proto
         request_id = self._request_id()
         peer = b"%b,%b" % (before, self._peer) if before else self._peer
         external = exchange.remote_host.encode() or self._peer
         headers.append(
-            b"%b: %b\r\n%b: %b\r\n%b%b: %b\r\n"
-            % (FORWARDED_FOR, peer, EXTERNAL_ADDRESS, external, self._proto_line, REQUEST_ID, request_id)
+            b"%b%b: %b\r\n%b: %b\r\n%b%b: %b\r\n"
+            % (
+                self._claimed_line,
+                FORWARDED_FOR,
+                peer,
+                EXTERNAL_ADDRESS,
+                external,
+                self._proto_line,
+                REQUEST_ID,
+                request_id,
+            )
         )
         return request_id
 
