@@ -210,7 +210,10 @@ class HTTPRoute:
     mirrorPercentage: Percent | None = None
     headers: Headers | None = None
 
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"delegate", "corsPolicy"})
+    # Mirrors are compiled, but the data plane does not send them yet.
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset(
+        {"delegate", "corsPolicy", "mirror", "mirrors", "mirrorPercent", "mirrorPercentage"}
+    )
 
 
 @attrs.frozen

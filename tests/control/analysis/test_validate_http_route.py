@@ -21,7 +21,6 @@ def of(route: str) -> list[str]:
         f"{ROUTE}, retries: {{attempts: 0}}",
         f"{ROUTE}, fault: {{delay: {{fixedDelay: 7s, percentage: {{value: 0.1}}}}}}",
         f"{ROUTE}, fault: {{abort: {{grpcStatus: UNAVAILABLE, percentage: {{value: 100}}}}}}",
-        f"{ROUTE}, mirror: {{host: b}}, mirrorPercentage: {{value: 0}}",
         f"{ROUTE}, headers: {{request: {{set: {{a: '1'}}, add: {{b: ''}}, remove: [c]}}}}",
         f"{ROUTE}, rewrite: {{uriRegexRewrite: {{match: '/a/(.*)', rewrite: '/b/\\1'}}, authority: x}}",
         "redirect: {uri: /x, redirectCode: 308, scheme: https, derivePort: FROM_REQUEST_PORT}",
@@ -125,3 +124,8 @@ def test_a_delegate_alone_is_a_warning() -> None:
     assert of("delegate: {name: a}") == [
         "warning MD0002 spec.http[0].delegate: meshd does not support this field yet: it has no effect"
     ]
+
+
+def test_a_mirror_says_that_it_does_nothing_yet() -> None:
+    [warning] = of(f"{ROUTE}, mirror: {{host: b}}")
+    assert "meshd does not support this field yet" in warning
