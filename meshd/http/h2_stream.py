@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -149,7 +150,7 @@ def _wrong_length() -> ProtocolError:
     return ProtocolError("a body of another length than declared", detail="http2.content_length_mismatch")
 
 
-class H2StreamBase:
+class H2StreamBase(ABC):
     """A stream as its engine sees it. Subclassed by the two sides only."""
 
     __slots__ = (
@@ -241,6 +242,6 @@ class H2StreamBase:
             self._error = error
         self.room.wake()
 
+    @abstractmethod
     def abort(self, error: Exception) -> None:
         """See ``ServerStream`` and ``ClientStream``."""
-        raise NotImplementedError

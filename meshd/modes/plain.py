@@ -10,13 +10,13 @@ from meshd.net.address import Address, is_ip_literal
 from meshd.snapshot.cluster import Cluster, Discovery, Endpoint, EndpointGroup, Peer
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, FilterChainMatch, HttpManager, Listener, TcpProxy
+from meshd.snapshot.match import HTTP_PROXY_TABLE
 from meshd.snapshot.route import Forward, Route, RouteMatch, RouteTable, VirtualHost, WeightedCluster
 from meshd.snapshot.snapshot import Snapshot, Telemetry
 
 INBOUND = "virtualInbound"
 OUTBOUND = "virtualOutbound"
 PASSTHROUGH = "PassthroughCluster"
-ANY = "http_proxy"
 HTTP = FilterChainMatch(application_protocols=("http/1.1", "h2c"))
 
 
@@ -29,7 +29,7 @@ def plain_snapshot(upstream: Address | None, node: Peer) -> Snapshot:
     """
     clusters = [Cluster(PASSTHROUGH, Discovery.ORIGINAL_DESTINATION)]
     listeners = [_listener(OUTBOUND, 15001, Direction.OUTBOUND, PASSTHROUGH, _outbound_manager())]
-    tables = [_table(ANY, PASSTHROUGH)]
+    tables = [_table(HTTP_PROXY_TABLE, PASSTHROUGH)]
     endpoints: list[EndpointGroup] = []
     if upstream is not None:
         name = f"inbound|{upstream.port}||"
@@ -54,7 +54,7 @@ def _application(name: str, upstream: Address) -> Cluster:
 
 
 def _outbound_manager() -> HttpManager:
-    return HttpManager(route_table=ANY, route_by_port=True)
+    return HttpManager(route_table=HTTP_PROXY_TABLE, route_by_port=True)
 
 
 def _table(name: str, cluster: str) -> RouteTable:

@@ -109,8 +109,6 @@ class MeshTls:
     async def accept(self, connection: Connection, tls: DownstreamTls, server_name: str) -> Connection:
         """See ``TlsSide``."""
         if tls.certificate == WORKLOAD:
-            current = self.source.current
-            local = current.spiffe_id if current is not None else ""
             context = self.contexts.mesh_server(
                 alpn=tls.alpn,
                 require_client_certificate=tls.require_client_certificate,
@@ -123,7 +121,9 @@ class MeshTls:
                 trust_domains=tls.trust_domains,
                 optional=not tls.require_client_certificate,
             )
-            return await wrap_server(connection, context, verify=verify, server_name=server_name, local_uri=local)
+            return await wrap_server(
+                connection, context, verify=verify, server_name=server_name, local_uri=self._local_uri()
+            )
         context = self.contexts.gateway_server(
             self._credential(tls.certificate),
             alpn=tls.alpn,
@@ -150,13 +150,11 @@ class MeshTls:
     ) -> Connection:
         """See ``TlsSide``."""
         if mutual:
-            current = self.source.current
-            local = current.spiffe_id if current is not None else ""
             known = tls.subject_alt_names or ((endpoint.identity,) if endpoint.identity else ())
             verify = verify_spiffe(ids=known) if known else verify_spiffe(trust_domains=tls.trust_domains)
             context = self.contexts.mesh_client(alpn=alpn)
             return await wrap_client(
-                connection, context, server_hostname=server_name or None, verify=verify, local_uri=local
+                connection, context, server_hostname=server_name or None, verify=verify, local_uri=self._local_uri()
             )
         context = self.contexts.web_client(
             alpn=tuple(name for name in alpn if not name.startswith("istio")),
@@ -169,6 +167,10 @@ class MeshTls:
         )
         names = verify_names(tls.subject_alt_names) if tls.subject_alt_names and not tls.insecure_skip_verify else None
         return await wrap_client(connection, context, server_hostname=server_name or None, verify=names)
+
+    def _local_uri(self) -> str:
+        current = self.source.current
+        return current.spiffe_id if current is not None else ""
 
     def _credential(self, name: str) -> Credential:
         secret = self.secrets.get(name)

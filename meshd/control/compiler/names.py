@@ -10,8 +10,6 @@ INBOUND_PASSTHROUGH: Final = "InboundPassthroughCluster"
 VIRTUAL_INBOUND: Final = "virtualInbound"
 VIRTUAL_OUTBOUND: Final = "virtualOutbound"
 ALLOW_ANY: Final = "allow_any"
-HTTP_PROXY: Final = "http_proxy"
-"""The table for what came to the explicit proxy and no other table is for."""
 DEFAULT_ROUTE: Final = "default"
 
 INBOUND_PORT: Final = 15006

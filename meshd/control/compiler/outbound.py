@@ -24,6 +24,7 @@ from meshd.control.services import Port, Protocol, Service, precedence
 from meshd.snapshot.cluster import Cluster, Discovery, EndpointGroup
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, FilterChainMatch, HttpManager, Listener, TcpProxy
+from meshd.snapshot.match import HTTP_PROXY_TABLE
 from meshd.snapshot.route import Forward, Route, RouteMatch, RouteTable, VirtualHost, WeightedCluster
 
 LEGACY_PORT: Final = 80
@@ -48,7 +49,7 @@ def compile_outbound(world: World) -> Outbound:
     services = sorted(world.services.values(), key=precedence)
     return Outbound(
         listeners=_listeners(world, services, index),
-        tables=(*_tables(world, services, bound, index), RouteTable(names.HTTP_PROXY, (allow_any(),))),
+        tables=(*_tables(world, services, bound, index), RouteTable(HTTP_PROXY_TABLE, (allow_any(),))),
         clusters=tuple(cluster for service in services for cluster in world.clusters(service)),
         endpoints=tuple(group for service in services for group in world.endpoints(service)),
     )
@@ -232,7 +233,7 @@ def _virtual_outbound() -> Listener:
     http = FilterChain(
         f"{names.VIRTUAL_OUTBOUND}-http",
         FilterChainMatch(application_protocols=PLAIN_HTTP),
-        http=HttpManager(route_table=names.HTTP_PROXY, route_by_port=True),
+        http=HttpManager(route_table=HTTP_PROXY_TABLE, route_by_port=True),
     )
     rest = FilterChain(f"{names.VIRTUAL_OUTBOUND}-catchall-tcp", tcp=TcpProxy(((names.PASSTHROUGH, 1),)))
     return Listener(names.VIRTUAL_OUTBOUND, names.OUTBOUND_PORT, Direction.OUTBOUND, (http, rest))

@@ -26,18 +26,10 @@ def outbound(retries: HTTPRetry | None) -> RetryPolicy | None:
     """Of a route to another service: two tries more unless the rule says otherwise, None for none."""
     if retries is None:
         return OUTBOUND_DEFAULT
-    attempts = ATTEMPTS if retries.attempts is None else retries.attempts
-    if attempts <= 0:
-        return None
-    on, codes = _conditions(retries.retryOn) if retries.retryOn else (OUTBOUND_ON, ())
-    base = retries.backoff or BACKOFF
-    return RetryPolicy(
-        attempts=attempts,
-        on=on,
-        status_codes=codes,
+    return _policy(
+        retries,
+        OUTBOUND_ON,
         per_try_timeout=retries.perTryTimeout or 0.0,
-        base_interval=base,
-        max_interval=base * BACKOFF_GROWTH,
         ignore_previous_hosts=True if retries.retryIgnorePreviousHosts is None else retries.retryIgnorePreviousHosts,
     )
 
@@ -48,18 +40,26 @@ def inbound(retries: HTTPRetry | None, *, grpc: bool = False) -> RetryPolicy | N
         return None
     if retries is None:
         return INBOUND_DEFAULT
+    return _policy(retries, INBOUND_ON, per_try_timeout=0.0, ignore_previous_hosts=False)
+
+
+def _policy(
+    retries: HTTPRetry, default_on: tuple[str, ...], *, per_try_timeout: float, ignore_previous_hosts: bool
+) -> RetryPolicy | None:
+    """What both sides read alike; None when no attempts are wanted."""
     attempts = ATTEMPTS if retries.attempts is None else retries.attempts
     if attempts <= 0:
         return None
-    on, codes = _conditions(retries.retryOn) if retries.retryOn else (INBOUND_ON, ())
+    on, codes = _conditions(retries.retryOn) if retries.retryOn else (default_on, ())
     base = retries.backoff or BACKOFF
     return RetryPolicy(
         attempts=attempts,
         on=on,
         status_codes=codes,
+        per_try_timeout=per_try_timeout,
         base_interval=base,
         max_interval=base * BACKOFF_GROWTH,
-        ignore_previous_hosts=False,
+        ignore_previous_hosts=ignore_previous_hosts,
     )
 
 
