@@ -103,6 +103,8 @@ class Document:
     labels: Labels = Map()
     annotations: Labels = Map()
     creation_timestamp: str = ""
+    status: Map[str, Any] = Map()
+    """What Istio or Kubernetes reported of it, as plain frozen data; kept where somebody reads it."""
     marks: Marks | None = attrs.field(default=None, repr=False, eq=False)
 
     @classmethod

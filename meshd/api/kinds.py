@@ -1,8 +1,11 @@
 """Which kinds meshd knows: one visible list. Pure.
 
-A kind that is not here is one of three things: Istio's and not supported yet
-(``NOT_YET``, a warning), Kubernetes' and of no concern to a mesh (an info), or
-a mistake (an error with a suggestion).
+``KINDS`` become typed resources. ``FOREIGN_KINDS`` configure no proxy of meshd
+and are kept as ``Foreign`` for analyses: those of Istio and of the Gateway API
+with a warning, Kubernetes' own with an info. A kind that is in neither is one
+of three things: Istio's and not supported yet (``NOT_YET``, a warning),
+Kubernetes' and of no concern to a mesh (an info), or a mistake (an error with a
+suggestion).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from meshd.api.foreign import Foreign
 from meshd.api.kubernetes import ConfigMap, Endpoints, EndpointSlice, Namespace, Secret, Service
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
@@ -23,6 +27,10 @@ NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
 CORE = ""
 DISCOVERY = "discovery.k8s.io"
+EXTENSIONS = "extensions.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
+APPS = "apps"
+ADMISSION = "admissionregistration.k8s.io"
 
 NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
 SECURITY_VERSIONS = ("v1", "v1beta1")
@@ -65,16 +73,37 @@ KINDS: tuple[Kind, ...] = (
     Kind(CORE, ("v1",), "Namespace", Namespace, in_spec=False, namespaced=False),
 )
 
+
+def _foreign(group: str, versions: tuple[str, ...], *names: str, namespaced: bool = True) -> tuple[Kind, ...]:
+    return tuple(Kind(group, versions, name, Foreign, in_spec=False, namespaced=namespaced) for name in names)
+
+
+FOREIGN_KINDS: tuple[Kind, ...] = (
+    *_foreign(APPS, ("v1",), "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet"),
+    *_foreign("batch", ("v1",), "Job", "CronJob"),
+    *_foreign("networking.k8s.io", ("v1",), "Ingress"),
+    *_foreign("networking.k8s.io", ("v1",), "IngressClass", namespaced=False),
+    *_foreign(ADMISSION, ("v1",), "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", namespaced=False),
+    *_foreign("apiextensions.k8s.io", ("v1",), "CustomResourceDefinition", namespaced=False),
+    *_foreign(CORE, ("v1",), "ServiceAccount"),
+    *_foreign(NETWORKING, ("v1alpha3",), "EnvoyFilter"),
+    *_foreign(EXTENSIONS, ("v1alpha1",), "WasmPlugin", "TrafficExtension"),
+    *_foreign(GATEWAY_API, ("v1",), "GatewayClass", namespaced=False),
+    *_foreign(GATEWAY_API, ("v1", "v1beta1"), "Gateway", "HTTPRoute"),
+    *_foreign(GATEWAY_API, ("v1",), "GRPCRoute", "BackendTLSPolicy", "ListenerSet"),
+    *_foreign(GATEWAY_API, ("v1", "v1alpha3", "v1alpha2"), "TLSRoute"),
+    *_foreign(GATEWAY_API, ("v1alpha2",), "TCPRoute", "UDPRoute"),
+    *_foreign(GATEWAY_API, ("v1", "v1beta1"), "ReferenceGrant"),
+)
+"""Kinds that are kept as they were written; any version of them is."""
+
 NOT_YET: frozenset[tuple[str, str]] = frozenset(
     {
-        (NETWORKING, "EnvoyFilter"),
         (NETWORKING, "ProxyConfig"),
         (NETWORKING, "Sidecar"),
         (NETWORKING, "WorkloadGroup"),
         (SECURITY, "RequestAuthentication"),
         ("telemetry.istio.io", "Telemetry"),
-        ("extensions.istio.io", "WasmPlugin"),
-        ("extensions.istio.io", "TrafficExtension"),
         (CORE, "Pod"),
         (CORE, "Node"),
     }
@@ -82,7 +111,7 @@ NOT_YET: frozenset[tuple[str, str]] = frozenset(
 """Kinds that Istio reads and meshd does not, yet."""
 
 NOT_YET_GROUPS: frozenset[str] = frozenset(
-    {"gateway.networking.k8s.io", "config.istio.io", "rbac.istio.io", "authentication.istio.io", "install.istio.io"}
+    {GATEWAY_API, "config.istio.io", "rbac.istio.io", "authentication.istio.io", "install.istio.io"}
 )
 """Groups of which meshd supports no kind yet."""
 
@@ -97,7 +126,6 @@ CORE_KINDS: frozenset[str] = frozenset(
         "PodTemplate",
         "ReplicationController",
         "ResourceQuota",
-        "ServiceAccount",
     }
 )
 """Kubernetes ``v1`` kinds that do not concern a mesh."""

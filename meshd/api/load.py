@@ -12,10 +12,11 @@ from typing import Any
 
 import attrs
 
-from meshd.api.common import DEFAULT_NAMESPACE, Metadata
+from meshd.api.common import DEFAULT_NAMESPACE, Map, Metadata
 from meshd.api.convert import Converter, describe, suggestion
 from meshd.api.document import Document, Key, Origin, Path, printable
-from meshd.api.kinds import CORE, CORE_KINDS, KINDS, NOT_YET, NOT_YET_GROUPS, Kind
+from meshd.api.foreign import Foreign, freeze
+from meshd.api.kinds import CORE, CORE_KINDS, FOREIGN_KINDS, GATEWAY_API, KINDS, NOT_YET, NOT_YET_GROUPS, Kind
 from meshd.api.marks import Marks
 from meshd.api.problem import (
     KIND_NOT_SUPPORTED,
@@ -64,7 +65,7 @@ class Loader:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
         self._converter = Converter()
-        self._kinds = {(kind.group, kind.name): kind for kind in KINDS}
+        self._kinds = {(kind.group, kind.name): kind for kind in (*KINDS, *FOREIGN_KINDS)}
 
     def load(self, source: bytes | str, file: str) -> tuple[Loaded, ...]:
         """Every object of a text, and every mistake in it, in order.
@@ -111,7 +112,7 @@ class Loader:
         kind = self._kinds.get((group, kind_name))
         if kind is None:
             return refused(self._about_kind(group, version, kind_name), named=_named(kind_name, value))
-        if version not in kind.versions:
+        if version not in kind.versions and kind.resource is not Foreign:
             known = ", ".join(f"{kind.group}/{each}" if kind.group else each for each in kind.versions)
             problem = error(("apiVersion",), f"{kind_name} has no version {version}; known: {known}")
             return refused(problem, named=_named(kind_name, value))
@@ -125,7 +126,7 @@ class Loader:
         key = _key_of(kind, value)
         body, path = _body(kind, value)
         problems += self._about_top(kind, value)
-        resource, found = self._converter.structure(body, kind.resource, path)
+        resource, found = self._resource(kind, body, path)
         problems += found
         document = None
         if metadata is not None and resource is not None and key is not None and not _any_error(problems):
@@ -139,11 +140,17 @@ class Loader:
                 metadata.labels,
                 metadata.annotations,
                 _utc(metadata.creationTimestamp),
+                _status(kind, value),
                 marks,
             )
         problems = _condensed(_discreet(kind, problems))
         named = str(key) if key is not None else _named(kind.name, value)
         return Loaded(origin, document, key, named, tuple(problems), marks)
+
+    def _resource(self, kind: Kind, body: Any, path: Path) -> tuple[Any, tuple[Problem, ...]]:
+        if kind.resource is Foreign:
+            return Foreign(freeze(body)), (_about_foreign(kind),)
+        return self._converter.structure(body, kind.resource, path)
 
     def _about_top(self, kind: Kind, value: dict[str, Any]) -> Iterator[Problem]:
         """Fields beside ``metadata`` that the resource is not made from."""
@@ -157,20 +164,35 @@ class Loader:
     def _about_kind(self, group: str, version: str, name: str) -> Problem:
         """Why a kind is not one of meshd's."""
         if (group, name) in NOT_YET or group in NOT_YET_GROUPS:
-            return warning(
-                ("kind",), f"meshd does not support the kind {name} yet: it has no effect", code=KIND_NOT_SUPPORTED
-            )
-        groups = sorted({kind.api_version for kind in KINDS if kind.name == name})
+            return _no_effect(name)
+        groups = sorted({kind.api_version for kind in (*KINDS, *FOREIGN_KINDS) if kind.name == name})
         if groups and (group.endswith("istio.io") or not group):
             return error(("apiVersion",), f"{name} does not belong to {group or version}; write {' or '.join(groups)}")
-        ours = {kind.name for kind in KINDS if kind.group == group} | {
+        ours = {owner_name for owner, owner_name in self._kinds if owner == group} | {
             each for owner, each in NOT_YET if owner == group
         }
-        if ours and not (group == CORE and name in CORE_KINDS):
+        if ours and (group.endswith("istio.io") or (group == CORE and name not in CORE_KINDS)):
             hint = suggestion(name, ours | (CORE_KINDS if group == CORE else frozenset()))
             if group != CORE or "did you mean" in hint:
                 return error(("kind",), f"unknown kind {name} in {group or 'v1'}{hint}")
         return info(("kind",), f"the kind {name} does not concern a mesh: it is skipped", code=KIND_OF_NO_CONCERN)
+
+
+def _no_effect(name: str) -> Problem:
+    return warning(("kind",), f"meshd does not support the kind {name} yet: it has no effect", code=KIND_NOT_SUPPORTED)
+
+
+def _about_foreign(kind: Kind) -> Problem:
+    if kind.group.endswith("istio.io") or kind.group == GATEWAY_API:
+        return _no_effect(kind.name)
+    return info(("kind",), f"the kind {kind.name} configures no proxy: only analyses read it", code=KIND_OF_NO_CONCERN)
+
+
+def _status(kind: Kind, value: dict[str, Any]) -> Map[str, Any]:
+    """Istio's and the Gateway API's conditions, and a Service's addresses."""
+    status = value.get("status")
+    read = kind.group.endswith("istio.io") or kind.group == GATEWAY_API or kind.name == "Service"
+    return freeze(status) if read and isinstance(status, dict) else Map()
 
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from meshd.api.document import Document
+from meshd.api.foreign import Foreign
 from meshd.api.kubernetes import Endpoints, EndpointSlice, Secret
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
@@ -85,6 +86,8 @@ class Mesh:
         """
         kinds: dict[str, list[Document]] = {}
         for document in _unique(documents):
+            if isinstance(document.resource, Foreign):  # Another group's Gateway is not Istio's.
+                continue
             kinds.setdefault(document.kind, []).append(document)
         services, backends = _services(kinds)
         return cls(
