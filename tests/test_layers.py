@@ -26,6 +26,9 @@ ROOMS: dict[str, frozenset[str]] = {
     "agent": frozenset({"certs", "snapshot", "http", "net", "errors"}),
     "proxy": frozenset({"policy", "telemetry", "certs", "snapshot", "http", "net", "errors"}),
     "control": frozenset({"policy", "telemetry", "certs", "api", "snapshot", "http", "net", "errors"}),
+    "explain": frozenset(
+        {"control", "proxy", "policy", "telemetry", "certs", "api", "snapshot", "http", "net", "errors"}
+    ),
 }
 EVERY_ROOM_BELOW = frozenset(ROOMS) | {"errors"}
 ROOMS["modes"] = EVERY_ROOM_BELOW

@@ -35,9 +35,9 @@ from meshd.proxy.retry import RetryPlan
 from meshd.proxy.router import RouteEntry, Router, Selector
 from meshd.proxy.upstream.upstream import Upstream
 from meshd.proxy.world import ProxyWorld
+from meshd.snapshot.chains import needs_inspection
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, HttpManager, Listener, TcpProxy
-from meshd.snapshot.match import needs_inspection
 from meshd.snapshot.route import Route
 from meshd.snapshot.snapshot import Snapshot
 from meshd.telemetry.access_log import AccessLogger
@@ -169,7 +169,7 @@ def compile_live(
 
 def _compile_listener(listener: Listener, router: Router, context: FilterContext) -> LiveListener:
     chains: dict[str, LiveChain] = {}
-    for chain in listener.chains:
+    for chain in listener.every_chain:
         where = f"listener {listener.name}, filter chain {chain.name}"
         if chain.name in chains:
             raise ConfigError("two filter chains have this name", origin=where)
@@ -187,7 +187,7 @@ def _compile_listener(listener: Listener, router: Router, context: FilterContext
     return LiveListener(
         listener,
         chains,
-        inspects=decides or any(chain.tls is not None for chain in listener.chains),
+        inspects=decides or any(chain.tls is not None for chain in listener.every_chain),
         inspects_http=any(_HTTP_PROTOCOLS.intersection(chain.match.application_protocols) for chain in listener.chains),
     )
 

@@ -16,12 +16,15 @@ from meshd.snapshot.policy import FilterSpec
 class FilterChainMatch:
     """When a chain is chosen. Empty fields match everything.
 
-    Order of specificity is Envoy's: destination port, server name (exact, then
-    longest ``*.suffix``), transport protocol, application protocols.
+    Order of specificity is Envoy's: destination port, destination address (longest
+    prefix), server name (exact, then longest ``*.suffix``), transport protocol,
+    application protocols.
     """
 
     destination_port: int = 0
     """Inbound: the application's port. 0: any."""
+    prefix_ranges: tuple[str, ...] = ()
+    """Destination addresses as CIDR; a bare address is itself alone."""
     server_names: tuple[str, ...] = ()
     transport_protocol: str = ""
     """``tls``, ``raw_buffer`` or "" (either)."""
@@ -122,5 +125,12 @@ class Listener:
     detection_timeout: float = 0.0
     """Seconds to wait for the first bytes when they decide the chain; then the chain without
     conditions is taken. 0 (Istio): the proxy's own bound."""
+    default_chain: FilterChain | None = None
+    """For connections that ``chains`` do not take."""
     default_destination_port: int = 0
     """Inbound without capture: the application's port a connection is taken to be for."""
+
+    @property
+    def every_chain(self) -> tuple[FilterChain, ...]:
+        """All chains, the default one last."""
+        return self.chains if self.default_chain is None else (*self.chains, self.default_chain)

@@ -1,4 +1,4 @@
-"""The reference matching: which filter chain, which virtual host, which route. Pure.
+"""The reference matching: which virtual host, which route. Pure.
 
 Written to be obviously right rather than quick: the proxy compiles the same
 rules (``proxy/router.py``) and a property test holds the two together. Each
@@ -19,11 +19,9 @@ from typing import Protocol
 import attrs
 
 from meshd.snapshot.common import HeaderMatch, MatchKind, StringMatch
-from meshd.snapshot.listener import FilterChain, HttpManager, Listener
+from meshd.snapshot.listener import HttpManager
 from meshd.snapshot.regex import full_match
 from meshd.snapshot.route import Route, RouteMatch, RouteTable, VirtualHost
-
-Chains = tuple[FilterChain, ...]
 
 HTTP_PROXY_TABLE = "http_proxy"
 """Istio's name of the route table for hosts and ports that no other table is for."""
@@ -56,7 +54,8 @@ class Step:
 
     ``at`` is ``chain``, ``virtual_host``, ``route`` or ``authorization``;
     ``rule`` the index in its list; ``because`` the predicate that failed with
-    its values, or why it matched; ``resource`` the document it came from.
+    its values, or why it matched; ``resource`` the document it came from;
+    ``name`` what was looked at.
     """
 
     at: str
@@ -64,6 +63,7 @@ class Step:
     matched: bool
     because: str = ""
     resource: str = ""
+    name: str = ""
 
 
 Recorder = Callable[[Step], None]
@@ -144,7 +144,8 @@ def select_virtual_host(table: RouteTable, authority: bytes, record: Recorder | 
             because = (
                 f"host {shown!r} is {best_domain!r}" if best_rank[0] == 4 else f"host {shown!r} matches {best_domain!r}"
             )
-            record(Step("virtual_host", table.virtual_hosts.index(best), matched=True, because=because))
+            at = table.virtual_hosts.index(best)
+            record(Step("virtual_host", at, matched=True, because=because, name=best.name))
     return best
 
 
@@ -179,7 +180,8 @@ def select_route_in(
     for index, route in enumerate(virtual_host.routes):
         failed = why_not(route.match, request)
         if record is not None:
-            record(Step("route", index, not failed, failed or f"route {route.name} matches", route.origin.resource))
+            why = failed or describe_route_match(route.match)
+            record(Step("route", index, not failed, why, route.origin.resource, route.name))
         if not failed:
             return virtual_host, route
     return NoRoute(f"none of the {len(virtual_host.routes)} routes of virtual host {virtual_host.name} matches")
@@ -206,6 +208,15 @@ def why_not(match: RouteMatch, request: Request) -> str:
         if not match_string(parameter.match, found):
             return f"query parameter {parameter.name}: {describe(parameter.match)} != {text(found)!r}"
     return ""
+
+
+def describe_route_match(match: RouteMatch) -> str:
+    """What a route asks for, for the one that was taken."""
+    named = [("uri", match.path), ("method", match.method), ("authority", match.authority), ("scheme", match.scheme)]
+    parts = [f"{name} {describe(wanted)}" for name, wanted in named if wanted is not None]
+    parts += [f"header {each.name} {'not ' if each.invert else ''}{describe(each.match)}" for each in match.headers]
+    parts += [f"query parameter {each.name} {describe(each.match)}" for each in match.query]
+    return ", ".join(parts) or "takes everything"
 
 
 def _header_failure(header: HeaderMatch, headers: HeaderList) -> str:
@@ -282,103 +293,3 @@ def several_ports(authority: bytes, tables: Iterable[RouteTable]) -> str:
     host = text(host_of(authority))
     ports = [table.name for table in tables]
     return f"{host} has several ports ({', '.join(ports)}): say which, as in Host: {host}:{ports[0]}"
-
-
-@attrs.frozen
-class ConnectionFacts:
-    """What is known of a connection when its chain is chosen.
-
-    ``transport_protocol`` is ``tls`` or ``raw_buffer``; ``application_protocols``
-    what ALPN offered, in the client's order, or what was sniffed.
-    """
-
-    destination_port: int = 0
-    server_name: str = ""
-    transport_protocol: str = "raw_buffer"
-    application_protocols: tuple[str, ...] = ()
-
-
-def select_chain(listener: Listener, facts: ConnectionFacts, record: Recorder | None = None) -> FilterChain | None:
-    """The filter chain for a connection, None when it must be closed.
-
-    Envoy's order: destination port, server name (exact, then longest suffix),
-    transport protocol, application protocols. Each step keeps the most specific
-    chains and there is no way back: a connection for a port with chains of its
-    own is never given to a chain without a port, so plaintext to a STRICT port
-    finds no chain instead of a laxer one.
-    """
-    chains = _by_port(listener.chains, facts.destination_port)
-    for narrow, failure in (
-        (_by_server_name, f"no chain is for server name {facts.server_name!r}"),
-        (_by_transport, f"no chain is for transport protocol {facts.transport_protocol}"),
-        (
-            _by_application,
-            f"no chain is for application protocols {', '.join(facts.application_protocols) or 'unknown'}",
-        ),
-    ):
-        narrowed = narrow(chains, facts)
-        if not narrowed:
-            if record is not None:
-                why = failure if chains else f"no chain is for destination port {facts.destination_port}"
-                record(Step("chain", -1, matched=False, because=f"{listener.name}: {why}"))
-            return None
-        chains = narrowed
-    chosen = chains[0]
-    if record is not None:
-        record(
-            Step(
-                "chain",
-                listener.chains.index(chosen),
-                matched=True,
-                because=f"{listener.name}: {describe_facts(facts)}",
-            )
-        )
-    return chosen
-
-
-def needs_inspection(listener: Listener, destination_port: int) -> bool:
-    """Do the connection's first bytes decide its chain?"""
-    return any(
-        chain.match.server_names or chain.match.transport_protocol or chain.match.application_protocols
-        for chain in _by_port(listener.chains, destination_port)
-    )
-
-
-def describe_facts(facts: ConnectionFacts) -> str:
-    """The facts for an explanation."""
-    parts = [f"port {facts.destination_port}", facts.transport_protocol]
-    if facts.server_name:
-        parts.append(f"server name {facts.server_name!r}")
-    if facts.application_protocols:
-        parts.append(f"application protocols {', '.join(facts.application_protocols)}")
-    return ", ".join(parts)
-
-
-def _by_port(chains: Chains, port: int) -> Chains:
-    exact = tuple(chain for chain in chains if chain.match.destination_port == port != 0)
-    return exact or tuple(chain for chain in chains if not chain.match.destination_port)
-
-
-def _by_server_name(chains: Chains, facts: ConnectionFacts) -> Chains:
-    name = facts.server_name.lower()
-    candidates = [name] if name else []
-    labels = name.split(".")
-    candidates += ["*." + ".".join(labels[index:]) for index in range(1, len(labels))]
-    for candidate in candidates:
-        found = tuple(chain for chain in chains if candidate in chain.match.server_names)
-        if found:
-            return found
-    return tuple(chain for chain in chains if not chain.match.server_names or "*" in chain.match.server_names)
-
-
-def _by_transport(chains: Chains, facts: ConnectionFacts) -> Chains:
-    exact = tuple(chain for chain in chains if chain.match.transport_protocol == facts.transport_protocol)
-    return exact or tuple(chain for chain in chains if not chain.match.transport_protocol)
-
-
-def _by_application(chains: Chains, facts: ConnectionFacts) -> Chains:
-    for protocol in facts.application_protocols:
-        found = tuple(chain for chain in chains if protocol in chain.match.application_protocols)
-        if found:
-            return found
-    return tuple(chain for chain in chains if not chain.match.application_protocols)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import pytest
 
 from meshd.http.head import Headers
-from meshd.snapshot.common import Direction, HeaderMatch, MatchKind, StringMatch
-from meshd.snapshot.listener import FilterChain, FilterChainMatch, Listener
+from meshd.snapshot.common import HeaderMatch, MatchKind, StringMatch
 from meshd.snapshot.match import (
-    ConnectionFacts,
     NoRoute,
     Step,
     host_of,
     match_header,
     match_string,
-    needs_inspection,
     port_of,
-    select_chain,
     select_route,
     select_virtual_host,
     why_not,
@@ -182,68 +178,3 @@ def test_hostile_bytes_in_explanations_are_bounded_and_escaped() -> None:
     because = why_not(RouteMatch(path=exact("/")), head)
     assert because.startswith("uri: exact '/' != '/\\\\xffaaa")
     assert len(because) < 300
-
-
-def chain(name: str, **match: object) -> FilterChain:
-    return FilterChain(name, FilterChainMatch(**match))  # type: ignore[arg-type]
-
-
-INBOUND = Listener(
-    "virtualInbound",
-    15006,
-    Direction.INBOUND,
-    (
-        chain("catch-all"),
-        chain("9080-mtls", destination_port=9080, transport_protocol="tls", application_protocols=("istio-http/1.1",)),
-        chain("9080-app-tls", destination_port=9080, transport_protocol="tls"),
-        chain("80-plain", destination_port=80),
-        chain("80-h2c", destination_port=80, application_protocols=("h2c",)),
-        chain("443-a", destination_port=443, server_names=("a.example.com", "b.example.com"), transport_protocol="tls"),
-        chain("443-wild", destination_port=443, server_names=("*.example.com",), transport_protocol="tls"),
-        chain("443-wilder", destination_port=443, server_names=("*.com",)),
-    ),
-)
-
-
-@pytest.mark.parametrize(
-    ("facts", "expected"),
-    [
-        (ConnectionFacts(1234), "catch-all"),
-        (ConnectionFacts(1234, "x.example.com", "tls", ("h2",)), "catch-all"),
-        (ConnectionFacts(9080, "", "tls", ("istio-http/1.1", "istio")), "9080-mtls"),
-        (ConnectionFacts(9080, "", "tls", ("h2",)), "9080-app-tls"),
-        # A STRICT port: plaintext finds no chain rather than the catch-all.
-        (ConnectionFacts(9080), None),
-        (ConnectionFacts(80, application_protocols=("http/1.1",)), "80-plain"),
-        (ConnectionFacts(80, application_protocols=("h2c",)), "80-h2c"),
-        (ConnectionFacts(443, "a.example.com", "tls"), "443-a"),
-        (ConnectionFacts(443, "B.EXAMPLE.COM", "tls"), "443-a"),
-        (ConnectionFacts(443, "x.y.example.com", "tls"), "443-wild"),
-        (ConnectionFacts(443, "example.com", "tls"), "443-wilder"),
-        (ConnectionFacts(443, "example.org", "tls"), None),
-        (ConnectionFacts(443, "", "tls"), None),
-        # No way back: the exact server name has a chain, for TLS only.
-        (ConnectionFacts(443, "a.example.com", "raw_buffer"), None),
-    ],
-)
-def test_filter_chains(facts: ConnectionFacts, expected: str | None) -> None:
-    steps: list[Step] = []
-    found = select_chain(INBOUND, facts, steps.append)
-    assert (found.name if found is not None else None) == expected
-    assert [step.matched for step in steps] == [expected is not None]
-    assert steps[0].because.startswith("virtualInbound: ")
-
-
-def test_the_client_s_order_of_protocols_decides() -> None:
-    listener = Listener(
-        "l", 1, Direction.GATEWAY, (chain("a", application_protocols=("a",)), chain("b", application_protocols=("b",)))
-    )
-    found = select_chain(listener, ConnectionFacts(application_protocols=("x", "b", "a")))
-    assert found is not None
-    assert found.name == "b"
-
-
-def test_first_bytes_are_wanted_only_where_they_decide() -> None:
-    assert needs_inspection(INBOUND, 9080)
-    assert needs_inspection(INBOUND, 80)
-    assert not needs_inspection(INBOUND, 1234)

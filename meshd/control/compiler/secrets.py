@@ -57,6 +57,6 @@ def version(secret: Secret) -> str:
 def named_by(listeners: Iterable[Listener]) -> set[str]:
     """The secrets that listeners name."""
     settings: list[DownstreamTls] = [
-        chain.tls for listener in listeners for chain in listener.chains if chain.tls is not None
+        chain.tls for listener in listeners for chain in listener.every_chain if chain.tls is not None
     ]
     return {name for tls in settings for name in (tls.certificate, tls.validation)}

@@ -31,9 +31,9 @@ from meshd.proxy.downstream.tcp import TcpConnection
 from meshd.proxy.live import Live, LiveChain, LiveListener, Manager
 from meshd.proxy.peer_metadata import namespace_of
 from meshd.proxy.reply import from_error, render
+from meshd.snapshot.chains import ConnectionFacts, select_chain
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import HttpManager, Listener
-from meshd.snapshot.match import ConnectionFacts, select_chain
 
 if TYPE_CHECKING:
     from meshd.proxy.engine import Engine
@@ -152,6 +152,7 @@ class Acceptor:
         sniffed = await self._sniff(connection, listener)
         facts = ConnectionFacts(
             destination_port=port,
+            destination_ip=connection.local.host,
             server_name=sniffed.server_name,
             transport_protocol=sniffed.transport_protocol,
             application_protocols=sniffed.application_protocols,

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from meshd.control.scope import Scope
-from meshd.snapshot.match import ConnectionFacts, select_chain, select_virtual_host
+from meshd.snapshot.chains import ConnectionFacts, select_chain
+from meshd.snapshot.match import select_virtual_host
 from meshd.snapshot.route import Forward
 from meshd.snapshot.snapshot import Snapshot
 from tests.control.compiler.rendering import GATEWAY, compiled, listener, routes, virtual_host

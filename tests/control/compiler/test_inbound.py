@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from meshd.control.scope import Scope
+from meshd.snapshot.chains import ConnectionFacts, select_chain
 from meshd.snapshot.cluster import Discovery, Endpoint
-from meshd.snapshot.match import ConnectionFacts, select_chain
 from meshd.snapshot.route import Forward, RetryPolicy
 from meshd.snapshot.snapshot import Snapshot
 from tests.control.compiler.rendering import cluster, compiled, endpoints, listener, routes

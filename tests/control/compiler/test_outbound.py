@@ -7,8 +7,8 @@ import json
 import yaml
 
 from meshd.control.scope import Scope
+from meshd.snapshot.chains import ConnectionFacts, select_chain
 from meshd.snapshot.cluster import Discovery
-from meshd.snapshot.match import ConnectionFacts, select_chain
 from meshd.snapshot.route import Forward
 from meshd.snapshot.snapshot import Snapshot
 from tests.control.compiler.rendering import cluster, compiled, listener, routes, virtual_host
