@@ -13,35 +13,11 @@ import attrs
 from meshd.api.document import Document, Origin, format_path, printable
 from meshd.api.load import Loaded
 from meshd.api.problem import Level, Problem
-
-CODES: dict[str, str] = {
-    "IST0101": "ReferencedResourceNotFound",
-    "IST0106": "SchemaValidationError",
-    "IST0109": "ConflictingMeshGatewayVirtualServiceHosts",
-    "IST0112": "VirtualServiceDestinationPortSelectorRequired",
-    "IST0130": "VirtualServiceUnreachableRule",
-    "IST0132": "VirtualServiceHostNotFoundInGateway",
-    "IST0133": "SchemaWarning",
-    "IST0134": "ServiceEntryAddressesRequired",
-    "IST0173": "DestinationRuleSubsetNotSelectPods",
-    "IST0174": "UnknownDestinationRuleHost",
-    "MD0001": "SyntaxError",
-    "MD0002": "FieldNotSupported",
-    "MD0003": "KindNotSupported",
-    "MD0004": "KindOfNoConcern",
-    "MD0005": "FieldWithoutEffect",
-    "MD0006": "DefinedTwice",
-    "MD0007": "CannotBeRead",
-    "MD0008": "LastGoodInForce",
-    "MD0009": "NoSuchPort",
-}
-"""Every code that is in use, and its name."""
+from meshd.control.analysis.codes import CODES
 
 DEFINED_TWICE = "MD0006"
 CANNOT_BE_READ = "MD0007"
 LAST_GOOD_IN_FORCE = "MD0008"
-
-ISTIO_DOCUMENTATION = "https://istio.io/latest/docs/reference/config/analysis/"
 
 _ORDER = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
 
@@ -65,7 +41,8 @@ class Finding:
     @property
     def name(self) -> str:
         """The code's name: ``ReferencedResourceNotFound``."""
-        return CODES.get(self.code, "")
+        known = CODES.get(self.code)
+        return known.name if known is not None else ""
 
     @property
     def sort_key(self) -> tuple[Any, ...]:
@@ -93,8 +70,9 @@ class Finding:
 
 
 def documentation_url(code: str) -> str:
-    """Where a code is explained; "" when it has no page."""
-    return f"{ISTIO_DOCUMENTATION}{code.lower()}/" if code.startswith("IST") else ""
+    """Where a code is explained; "" when nobody knows it."""
+    known = CODES.get(code)
+    return known.documentation_url if known is not None else ""
 
 
 def of_problem(problem: Problem, document: Document) -> Finding:

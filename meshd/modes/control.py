@@ -18,7 +18,7 @@ from meshd.certs import private_files
 from meshd.certs.authority import Lifetimes
 from meshd.certs.contexts import TlsContexts
 from meshd.control import local
-from meshd.control.analysis.references import analyze
+from meshd.control.analysis.catalog import analyze
 from meshd.control.audit import AuditLog
 from meshd.control.authority import Authority, ControlIdentity, open_authority
 from meshd.control.compiler import Memo, compile_snapshot

@@ -12,7 +12,7 @@ from meshd.api.document import Document
 from meshd.api.load import Loader
 from meshd.api.problem import Level
 from meshd.certs.identity import IdentitySource
-from meshd.control.analysis.references import analyze
+from meshd.control.analysis.catalog import analyze
 from meshd.control.compiler import Memo, compile_snapshot
 from meshd.control.finding import Finding
 from meshd.control.ingest import Ingest, load_paths

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshd.api.document import Document
 from meshd.api.load import Loader
-from meshd.control.analysis.references import analyze
+from meshd.control.analysis.catalog import analyze
 from meshd.control.compiler import compile_snapshot
 from meshd.control.mesh import Mesh
 from meshd.control.scope import Scope

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from meshd.api.document import Origin
 from meshd.api.problem import Level
-from meshd.control.finding import CODES, Finding, documentation_url
+from meshd.control.analysis.codes import CODES
+from meshd.control.finding import Finding, documentation_url
 
 
 def test_a_line() -> None:
@@ -33,7 +34,8 @@ def test_json() -> None:
         "reference": "g.yaml:1:2",
         "documentationUrl": "https://istio.io/latest/docs/reference/config/analysis/ist0106/",
     }
-    assert documentation_url("MD0001") == ""
+    assert documentation_url("MD0001") == "docs/reference/analysis.md#md0001"
+    assert documentation_url("MD9999") == ""
 
 
 def test_one_line_whatever_it_is_made_of() -> None:
@@ -51,4 +53,5 @@ def test_order() -> None:
 
 def test_codes_have_names() -> None:
     assert Finding("IST0101", Level.ERROR, "m").name == "ReferencedResourceNotFound"
-    assert len(set(CODES.values())) == len(CODES)
+    assert len({code.name for code in CODES.values()}) == len(CODES)
+    assert Finding("MD9999", Level.ERROR, "m").name == ""

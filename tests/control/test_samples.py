@@ -8,7 +8,7 @@ import pytest
 
 from meshd.api.load import Loader
 from meshd.api.problem import Level
-from meshd.control.analysis.references import analyze
+from meshd.control.analysis.catalog import analyze
 from meshd.control.ingest import load_paths
 from meshd.control.sources.source import read_entries
 from tests.corpus import corpus_path

@@ -6,15 +6,23 @@ does: a route after one that takes everything is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import attrs
 
 from meshd.api.document import Document, Path
 from meshd.api.networking.virtual_service import HTTPMatchRequest, HTTPRoute, TCPRoute, TLSRoute, VirtualService
 from meshd.api.problem import Problem, warning
+from meshd.control.analysis.facts import Facts, told
+from meshd.control.finding import Finding
 
 UNREACHABLE = "IST0130"
+
+
+def unreachable_rules(facts: Facts) -> Iterable[Finding]:
+    """Rules of VirtualServices that are never used."""
+    for document in facts.all(VirtualService):
+        yield from told(document, unreachable(document))
 
 
 def unreachable(document: Document) -> Iterator[Problem]:

@@ -28,6 +28,8 @@ class Entry:
     findings: tuple[Finding, ...] = ()
     modified: float = 0.0
     file: str = ""
+    refused: Document | None = None
+    """The document when it could be read and breaks a rule."""
 
 
 @attrs.frozen
@@ -70,12 +72,12 @@ def read_entries(loader: Loader, text: bytes | str, file: str, modified: float =
     entries = []
     for loaded in loader.load(text, file):
         findings = of_loading(loaded)
-        document = loaded.document
+        document, refused = loaded.document, None
         if document is not None:
             findings += tuple(of_problem(problem, document) for problem in validate(document))
             if any(finding.level is Level.ERROR for finding in findings):
-                document = None
-        entries.append(Entry(loaded.key, document, findings, modified, file))
+                document, refused = None, document
+        entries.append(Entry(loaded.key, document, findings, modified, file, refused))
     return tuple(entries)
 
 

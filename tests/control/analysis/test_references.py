@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from meshd.api.document import Document
-from meshd.control.analysis.references import analyze, gateway_key
+from meshd.control.analysis.catalog import analyze
+from meshd.control.analysis.vs_gateways import gateway_key
 from meshd.control.finding import Finding
 from meshd.control.sources.source import read_entries
 from tests.control.analysis.cases import LOADER, text
