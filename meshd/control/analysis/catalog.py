@@ -7,28 +7,15 @@ its codes in ``codes`` and ``advice``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Final, TypeAlias
-
-import attrs
+from collections.abc import Collection, Iterable
+from typing import Final
 
 from meshd.api.document import Document
 from meshd.control.analysis import destination_rules, unreachable, vs_conflicts, vs_destinations, vs_gateways
+from meshd.control.analysis.analysis import Analysis
 from meshd.control.analysis.facts import Facts
+from meshd.control.analysis.own import OWN
 from meshd.control.finding import Finding
-
-Run: TypeAlias = Callable[[Facts], Iterable[Finding]]
-
-
-@attrs.frozen
-class Analysis:
-    """One analysis. ``name``: Istio's own name of it where Istio has it, else ``meshd.`` and a word."""
-
-    name: str
-    about: str
-    codes: tuple[str, ...]
-    run: Run
-
 
 ANALYSES: Final[tuple[Analysis, ...]] = (
     Analysis(
@@ -73,6 +60,7 @@ ANALYSES: Final[tuple[Analysis, ...]] = (
         ("MD0009",),
         vs_destinations.destination_ports,
     ),
+    *OWN,
 )
 """In the order in which they run; findings are sorted afterwards."""
 

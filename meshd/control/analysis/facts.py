@@ -15,6 +15,7 @@ import attrs
 from meshd.api.document import Document, Key
 from meshd.api.problem import Problem
 from meshd.control.analysis.host_facts import HostFacts
+from meshd.control.analysis.pod_facts import PodFacts
 from meshd.control.finding import Finding, of_problem
 from meshd.control.mesh import Mesh
 
@@ -80,6 +81,11 @@ class Facts:
     def hosts(self) -> HostFacts:
         """Which hosts, subsets and ports there are."""
         return HostFacts.of(self.documents, self.mesh, self.known_hosts, self.refused)
+
+    @cached_property
+    def pods(self) -> PodFacts:
+        """Pods and what makes pods, as Istio's analyzers see them: with containers and annotations."""
+        return PodFacts.of(self.documents)
 
     @cached_property
     def _by_type(self) -> dict[type, tuple[Document, ...]]:
