@@ -114,6 +114,22 @@ CODES: Final[dict[str, Code]] = {
         Code("MD0007", "CannotBeRead", Level.ERROR),
         Code("MD0008", "LastGoodInForce", Level.INFO),
         Code("MD0009", "NoSuchPort", Level.WARNING),
+        Code("MD0010", "ShadowedRule", Level.WARNING),
+        Code("MD0011", "ShadowedMatch", Level.INFO),
+        Code("MD0012", "PrefixWithinWord", Level.INFO),
+        Code("MD0013", "RewriteJoinsBadly", Level.WARNING),
+        Code("MD0014", "NeverMatches", Level.WARNING),
+        Code("MD0015", "RegexMisunderstood", Level.WARNING),
+        Code("MD0016", "RegexNotNeeded", Level.INFO),
+        Code("MD0017", "RegexLarge", Level.INFO),
+        Code("MD0018", "RetriesOutlastTimeout", Level.WARNING),
+        Code("MD0019", "UnsafeRetries", Level.WARNING),
+        Code("MD0020", "FaultForEveryone", Level.WARNING),
+        Code("MD0021", "FaultDisablesTimeouts", Level.WARNING),
+        Code("MD0022", "ConnectingOutlastsTimeout", Level.INFO),
+        Code("MD0023", "WeightsAreNoPercentages", Level.WARNING),
+        Code("MD0024", "WeightWithoutEffect", Level.WARNING),
+        Code("MD0025", "MirrorWithoutEffect", Level.WARNING),
     )
 }
 """Every code that is in use, by code."""

@@ -1,0 +1,166 @@
+"""Which workloads are known, what selects them, and what their ports take. Pure.
+
+Known are those that some document describes: Pods, the templates of
+Deployments and their like, WorkloadEntries, WorkloadGroups, endpoints of
+ServiceEntries. A directory of rules alone knows of none, and then nothing is
+said about what selects nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import attrs
+
+from meshd.api.common import Map
+from meshd.api.document import Document
+from meshd.api.foreign import Foreign
+from meshd.api.networking.service_entry import ServiceEntry
+from meshd.api.networking.workload_entry import WorkloadEntry
+from meshd.api.security import MutualTLSMode
+from meshd.control.compiler.peer_authn import concerning, mode_at
+from meshd.control.mesh import Mesh
+from meshd.control.services import Port, Service
+from meshd.control.workloads import selects
+
+TEMPLATED: Final = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"})
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@attrs.frozen
+class Known:
+    """One workload, or all that are made from one template. ``labels`` are sorted."""
+
+    kind: str
+    namespace: str
+    name: str
+    labels: Labels
+
+    @cached_property
+    def mapping(self) -> dict[str, str]:
+        """The labels to look up."""
+        return dict(self.labels)
+
+
+@attrs.frozen
+class ServedPort:
+    """A port of a service on a workload that it selects. ``number`` is the workload's own, 0 when it is only named."""
+
+    service: Service
+    port: Port
+    number: int
+
+
+class WorkloadFacts:
+    """Made by ``Facts``; never changes."""
+
+    def __init__(self, documents: Iterable[Document], mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._by_label: dict[tuple[str, str, str], list[Known]] = {}
+        self.by_namespace: dict[str, list[Known]] = {}
+        for document in documents:
+            for known in _described(document):
+                self.by_namespace.setdefault(known.namespace, []).append(known)
+                for key, value in known.labels:
+                    self._by_label.setdefault((known.namespace, key, value), []).append(known)
+        self._modes: dict[tuple[str, Labels, int], MutualTLSMode] = {}
+
+    def selected(self, namespace: str, labels: Mapping[str, str]) -> list[Known]:
+        """The known workloads of a namespace that have all these labels; of all namespaces in the root namespace."""
+        spaces = self.by_namespace if namespace == self._mesh.root_namespace else (namespace,)
+        return [known for space in spaces for known in self.within(space, labels)]
+
+    def within(self, namespace: str, labels: Mapping[str, str]) -> list[Known]:
+        """The known workloads of one namespace that have all these labels."""
+        if not labels:
+            return self.by_namespace.get(namespace, [])
+        candidates = min((self._by_label.get((namespace, *pair), []) for pair in labels.items()), key=len)
+        return [known for known in candidates if selects(labels.items(), known.mapping)]
+
+    def knows(self, namespace: str) -> bool:
+        """Whether any workload of a namespace is known; for the root namespace, any at all."""
+        return bool(self.by_namespace if namespace == self._mesh.root_namespace else self.by_namespace.get(namespace))
+
+    def of_service(self, service: Service) -> list[Known]:
+        """The known workloads behind a service."""
+        return self.within(service.namespace, dict(service.selector)) if service.selector else []
+
+    @cached_property
+    def _services(self) -> dict[tuple[str, str, str], list[Service]]:
+        """Services by one pair of their selector, which whatever they select must have."""
+        found: dict[tuple[str, str, str], list[Service]] = {}
+        for service in self._mesh.services:
+            if service.selector:
+                pair = min(service.selector, key=lambda each: len(self._by_label.get((service.namespace, *each), ())))
+                found.setdefault((service.namespace, *pair), []).append(service)
+        return found
+
+    def ports(self, known: Known) -> list[ServedPort]:
+        """What services offer on a workload."""
+        found = []
+        for pair in known.labels:
+            for service in self._services.get((known.namespace, *pair), ()):
+                if selects(service.selector, known.mapping):
+                    found += [ServedPort(service, port, number_of(port)) for port in service.ports]
+        return found
+
+    @cached_property
+    def _policies(self) -> dict[str, Any]:
+        found: dict[str, list[Any]] = {}
+        for policy in self._mesh.peer_authentications:
+            found.setdefault(policy.namespace, []).append(policy)
+        return found
+
+    def mode(self, namespace: str, labels: Labels, port: int) -> MutualTLSMode:
+        """What a workload's port takes, by the PeerAuthentications there are."""
+        key = (namespace, labels, port)
+        if key not in self._modes:
+            root = self._mesh.root_namespace
+            policies = (
+                *self._policies.get(root, ()),
+                *(self._policies.get(namespace, ()) if namespace != root else ()),
+            )
+            self._modes[key] = mode_at(concerning(policies, namespace, root), namespace, labels, port)
+        return self._modes[key]
+
+    def modes(self, service: Service, port: Port) -> set[MutualTLSMode]:
+        """What the workloads behind a service's port take; by its selector when no workload is known."""
+        labels = {known.labels for known in self.of_service(service)} or {service.selector}
+        return {self.mode(service.namespace, each, number_of(port)) for each in labels}
+
+
+def number_of(port: Port) -> int:
+    """The workload's own port behind a service's; 0 when it is only named."""
+    return port.target if isinstance(port.target, int) else 0
+
+
+def _described(document: Document) -> Iterator[Known]:
+    for labels in _labels(document, document.resource):
+        yield Known(document.kind, document.namespace, document.name, tuple(sorted(labels.items())))
+
+
+def _labels(document: Document, resource: object) -> Iterator[Mapping[str, str]]:
+    if document.kind == "Pod":
+        yield document.labels
+    elif isinstance(resource, Foreign):
+        if document.kind in TEMPLATED:
+            yield _texts(resource.get("spec", "template", "metadata", "labels"))
+        elif document.kind == "CronJob":
+            yield _texts(resource.get("spec", "jobTemplate", "spec", "template", "metadata", "labels"))
+    elif isinstance(resource, WorkloadEntry):
+        yield {**resource.labels, **document.labels}
+    elif isinstance(resource, ServiceEntry):
+        yield from (endpoint.labels for endpoint in resource.endpoints if endpoint.labels)
+    elif document.kind == "WorkloadGroup":
+        metadata = getattr(resource, "metadata", None)
+        template = getattr(resource, "template", None)
+        yield {**_texts(getattr(template, "labels", None)), **_texts(getattr(metadata, "labels", None))}
+
+
+def _texts(labels: object) -> Mapping[str, str]:
+    if not isinstance(labels, Mapping):
+        return Map()
+    return {key: value for key, value in labels.items() if isinstance(key, str) and isinstance(value, str)}
