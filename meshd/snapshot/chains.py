@@ -33,8 +33,6 @@ def select_listener(listeners: Iterable[Listener], host: str, port: int) -> List
     rest: Listener | None = None
     of_port: Listener | None = None
     for listener in listeners:
-        if listener.name == VIRTUAL_INBOUND:
-            continue
         if listener.port == port and (not listener.host or is_any(listener.host)):
             of_port = of_port or listener
         elif listener.port == port and same_ip(listener.host, host):

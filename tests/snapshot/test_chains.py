@@ -156,7 +156,7 @@ LISTENERS = (
         ("", 80, "0.0.0.0_80"),
         ("2.2.2.2", 81, "2.2.2.2_81"),
         ("3.3.3.3", 81, "virtualOutbound"),
-        ("3.3.3.3", 15006, "virtualOutbound"),
+        ("3.3.3.3", 15006, "virtualInbound"),
         ("reviews", 15001, "virtualOutbound"),
     ],
 )

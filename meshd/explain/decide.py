@@ -1,0 +1,49 @@
+"""One call at one proxy: what happens, step by step. Pure.
+
+Everything is asked of the compiled snapshot by the code that serves traffic;
+where a step's document stands is looked up afterwards (``places``).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from meshd.explain.call import Call
+from meshd.explain.connection import take
+from meshd.explain.decision import Decision, Seen, Share, Verdict
+from meshd.explain.request import follow
+from meshd.explain.upstream import go_up
+from meshd.snapshot.common import Direction
+from meshd.snapshot.listener import TcpProxy
+from meshd.snapshot.match import Step
+from meshd.snapshot.snapshot import Snapshot
+
+
+def decide(snapshot: Snapshot, mode: Direction, call: Call, *, endpoints_known: bool = True) -> Decision:
+    """What a proxy does with a call.
+
+    Args:
+        snapshot: The proxy's.
+        mode: Which way the call comes to it.
+        call: The call.
+        endpoints_known: An empty list of endpoints means that there are none,
+            and not that nobody has said which there are.
+    """
+    steps: list[Step] = []
+    decision, taken = take(snapshot, mode, call, Decision(), steps.append)
+    if taken is not None:
+        if taken.chain.tcp is not None:
+            decision = _opaque(taken.chain.tcp, decision)
+        else:
+            decision, _ = follow(snapshot, call, taken, decision, steps.append)
+        if decision.cluster:
+            decision = go_up(snapshot, mode, decision, steps.append, endpoints_known=endpoints_known)
+    seen = tuple(Seen(each.at, each.rule, each.matched, each.because, each.name, each.resource) for each in steps)
+    return attrs.evolve(decision, steps=seen)
+
+
+def _opaque(proxy: TcpProxy, decision: Decision) -> Decision:
+    total = sum(weight for _, weight in proxy.clusters) or 1
+    shares = tuple(Share(name, 100.0 * weight / total) for name, weight in proxy.clusters)
+    most = max(shares, key=lambda share: share.percent)
+    return attrs.evolve(decision, cluster=most.cluster, shares=shares, verdict=Verdict.ALLOW)
