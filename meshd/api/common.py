@@ -18,7 +18,7 @@ Rules of this package:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NewType, TypeVar
+from typing import Annotated, Any, ClassVar, NewType, TypeVar
 
 import attrs
 
@@ -27,6 +27,27 @@ V = TypeVar("V")
 
 Duration = NewType("Duration", float)
 """Seconds. Written in Go's form: ``1h30m``, ``2.5s``, ``100ms``."""
+
+
+@attrs.frozen
+class Range:
+    """The least and the greatest whole number that a field can hold."""
+
+    least: int
+    greatest: int
+
+
+@attrs.frozen
+class Encoded:
+    """Marks text that must be base64."""
+
+
+Int32 = Annotated[int, Range(-(2**31), 2**31 - 1)]
+UInt32 = Annotated[int, Range(0, 2**32 - 1)]
+Int64 = Annotated[int, Range(-(2**63), 2**63 - 1)]
+UInt64 = Annotated[int, Range(0, 2**64 - 1)]
+Base64 = Annotated[str, Encoded()]
+"""Protobuf's ``bytes``, as JSON writes them: still encoded."""
 
 IntOrString = int | str
 """A port's number or name (Kubernetes)."""
@@ -129,7 +150,7 @@ class StringMatch:
 class PortSelector:
     """``port: {number: N}``."""
 
-    number: int = 0
+    number: UInt32 = 0
 
 
 @attrs.frozen

@@ -3,9 +3,8 @@
 ``KINDS`` become typed resources. ``FOREIGN_KINDS`` configure no proxy of meshd
 and are kept as ``Foreign`` for analyses: those of Istio and of the Gateway API
 with a warning, Kubernetes' own with an info. A kind that is in neither is one
-of three things: Istio's and not supported yet (``NOT_YET``, a warning),
-Kubernetes' and of no concern to a mesh (an info), or a mistake (an error with a
-suggestion).
+of three things: of a group of which meshd supports nothing yet (a warning), of
+no concern to a mesh (an info), or a mistake (an error with a suggestion).
 """
 
 from __future__ import annotations
@@ -18,13 +17,18 @@ from meshd.api.foreign import Foreign
 from meshd.api.kubernetes import ConfigMap, Endpoints, EndpointSlice, Namespace, Secret, Service
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
+from meshd.api.networking.proxy_config import ProxyConfig
 from meshd.api.networking.service_entry import ServiceEntry
+from meshd.api.networking.sidecar import Sidecar
 from meshd.api.networking.virtual_service import VirtualService
 from meshd.api.networking.workload_entry import WorkloadEntry
-from meshd.api.security import AuthorizationPolicy, PeerAuthentication
+from meshd.api.networking.workload_group import WorkloadGroup
+from meshd.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
+from meshd.api.telemetry import Telemetry
 
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
 CORE = ""
 DISCOVERY = "discovery.k8s.io"
 EXTENSIONS = "extensions.istio.io"
@@ -50,6 +54,8 @@ class Kind:
     resource: type[Any]
     in_spec: bool = True
     namespaced: bool = True
+    supported: bool = True
+    """False: it is read and checked, and has no effect yet."""
 
     @property
     def api_version(self) -> str:
@@ -63,8 +69,13 @@ KINDS: tuple[Kind, ...] = (
     Kind(NETWORKING, NETWORKING_VERSIONS, "Gateway", Gateway),
     Kind(NETWORKING, NETWORKING_VERSIONS, "ServiceEntry", ServiceEntry),
     Kind(NETWORKING, NETWORKING_VERSIONS, "WorkloadEntry", WorkloadEntry),
+    Kind(NETWORKING, NETWORKING_VERSIONS, "WorkloadGroup", WorkloadGroup, supported=False),
+    Kind(NETWORKING, NETWORKING_VERSIONS, "Sidecar", Sidecar, supported=False),
+    Kind(NETWORKING, ("v1beta1",), "ProxyConfig", ProxyConfig, supported=False),
     Kind(SECURITY, SECURITY_VERSIONS, "PeerAuthentication", PeerAuthentication),
+    Kind(SECURITY, SECURITY_VERSIONS, "RequestAuthentication", RequestAuthentication, supported=False),
     Kind(SECURITY, SECURITY_VERSIONS, "AuthorizationPolicy", AuthorizationPolicy),
+    Kind(TELEMETRY, ("v1", "v1alpha1"), "Telemetry", Telemetry, supported=False),
     Kind(CORE, ("v1",), "Service", Service),
     Kind(CORE, ("v1",), "Endpoints", Endpoints, in_spec=False),
     Kind(DISCOVERY, ("v1", "v1beta1"), "EndpointSlice", EndpointSlice, in_spec=False),
@@ -85,7 +96,8 @@ FOREIGN_KINDS: tuple[Kind, ...] = (
     *_foreign("networking.k8s.io", ("v1",), "IngressClass", namespaced=False),
     *_foreign(ADMISSION, ("v1",), "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", namespaced=False),
     *_foreign("apiextensions.k8s.io", ("v1",), "CustomResourceDefinition", namespaced=False),
-    *_foreign(CORE, ("v1",), "ServiceAccount"),
+    *_foreign(CORE, ("v1",), "ServiceAccount", "Pod"),
+    *_foreign(CORE, ("v1",), "Node", namespaced=False),
     *_foreign(NETWORKING, ("v1alpha3",), "EnvoyFilter"),
     *_foreign(EXTENSIONS, ("v1alpha1",), "WasmPlugin", "TrafficExtension"),
     *_foreign(GATEWAY_API, ("v1",), "GatewayClass", namespaced=False),
@@ -96,19 +108,6 @@ FOREIGN_KINDS: tuple[Kind, ...] = (
     *_foreign(GATEWAY_API, ("v1", "v1beta1"), "ReferenceGrant"),
 )
 """Kinds that are kept as they were written; any version of them is."""
-
-NOT_YET: frozenset[tuple[str, str]] = frozenset(
-    {
-        (NETWORKING, "ProxyConfig"),
-        (NETWORKING, "Sidecar"),
-        (NETWORKING, "WorkloadGroup"),
-        (SECURITY, "RequestAuthentication"),
-        ("telemetry.istio.io", "Telemetry"),
-        (CORE, "Pod"),
-        (CORE, "Node"),
-    }
-)
-"""Kinds that Istio reads and meshd does not, yet."""
 
 NOT_YET_GROUPS: frozenset[str] = frozenset(
     {GATEWAY_API, "config.istio.io", "rbac.istio.io", "authentication.istio.io", "install.istio.io"}

@@ -16,7 +16,7 @@ from meshd.api.common import DEFAULT_NAMESPACE, Map, Metadata
 from meshd.api.convert import Converter, describe, suggestion
 from meshd.api.document import Document, Key, Origin, Path, printable
 from meshd.api.foreign import Foreign, freeze
-from meshd.api.kinds import CORE, CORE_KINDS, FOREIGN_KINDS, GATEWAY_API, KINDS, NOT_YET, NOT_YET_GROUPS, Kind
+from meshd.api.kinds import CORE, CORE_KINDS, FOREIGN_KINDS, GATEWAY_API, KINDS, NOT_YET_GROUPS, Kind
 from meshd.api.marks import Marks
 from meshd.api.problem import (
     KIND_NOT_SUPPORTED,
@@ -150,7 +150,8 @@ class Loader:
     def _resource(self, kind: Kind, body: Any, path: Path) -> tuple[Any, tuple[Problem, ...]]:
         if kind.resource is Foreign:
             return Foreign(freeze(body)), (_about_foreign(kind),)
-        return self._converter.structure(body, kind.resource, path)
+        resource, problems = self._converter.structure(body, kind.resource, path)
+        return resource, problems if kind.supported else (_no_effect(kind.name), *problems)
 
     def _about_top(self, kind: Kind, value: dict[str, Any]) -> Iterator[Problem]:
         """Fields beside ``metadata`` that the resource is not made from."""
@@ -163,14 +164,12 @@ class Loader:
 
     def _about_kind(self, group: str, version: str, name: str) -> Problem:
         """Why a kind is not one of meshd's."""
-        if (group, name) in NOT_YET or group in NOT_YET_GROUPS:
+        if group in NOT_YET_GROUPS:
             return _no_effect(name)
         groups = sorted({kind.api_version for kind in (*KINDS, *FOREIGN_KINDS) if kind.name == name})
         if groups and (group.endswith("istio.io") or not group):
             return error(("apiVersion",), f"{name} does not belong to {group or version}; write {' or '.join(groups)}")
-        ours = {owner_name for owner, owner_name in self._kinds if owner == group} | {
-            each for owner, each in NOT_YET if owner == group
-        }
+        ours = {each for owner, each in self._kinds if owner == group}
         if ours and (group.endswith("istio.io") or (group == CORE and name not in CORE_KINDS)):
             hint = suggestion(name, ours | (CORE_KINDS if group == CORE else frozenset()))
             if group != CORE or "did you mean" in hint:
@@ -191,7 +190,7 @@ def _about_foreign(kind: Kind) -> Problem:
 def _status(kind: Kind, value: dict[str, Any]) -> Map[str, Any]:
     """Istio's and the Gateway API's conditions, and a Service's addresses."""
     status = value.get("status")
-    read = kind.group.endswith("istio.io") or kind.group == GATEWAY_API or kind.name == "Service"
+    read = kind.group.endswith("istio.io") or kind.group == GATEWAY_API or kind.name in ("Service", "Pod")
     return freeze(status) if read and isinstance(status, dict) else Map()
 
 

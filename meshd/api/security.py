@@ -1,6 +1,6 @@
-"""``security.istio.io``: PeerAuthentication and AuthorizationPolicy. Pure values.
+"""``security.istio.io``: who is on the other side, and what they may do. Pure values.
 
-Sources: Istio's ``security/v1beta1/{peer_authentication,authorization_policy}.proto``.
+Sources: Istio's ``security/v1beta1/{peer_authentication,request_authentication,authorization_policy}.proto``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import attrs
 
-from meshd.api.common import Map, PolicyTargetReference, WorkloadSelector
+from meshd.api.common import Duration, Map, PolicyTargetReference, WorkloadSelector
 
 
 class MutualTLSMode(StrEnum):
@@ -35,6 +35,54 @@ class PeerAuthentication:
     selector: WorkloadSelector | None = None
     mtls: MutualTLS | None = None
     portLevelMtls: Map[str, MutualTLS] = Map()
+
+
+@attrs.frozen
+class JWTHeader:
+    """A header that carries a token after ``prefix``."""
+
+    name: str
+    prefix: str = ""
+
+
+@attrs.frozen
+class ClaimToHeader:
+    """A claim of the token (``a.b`` for a nested one) that the application gets as a header."""
+
+    header: str
+    claim: str
+
+
+@attrs.frozen
+class JWTRule:
+    """One issuer and where its tokens are; by default ``Authorization: Bearer`` and ``?access_token=``.
+
+    Neither ``jwks`` nor ``jwksUri``: the keys are found by the issuer's OpenID
+    discovery. ``audiences`` empty: any will do.
+    """
+
+    issuer: str = ""
+    audiences: tuple[str, ...] = ()
+    jwksUri: str = ""
+    jwks: str = ""
+    fromHeaders: tuple[JWTHeader, ...] = ()
+    fromParams: tuple[str, ...] = ()
+    outputPayloadToHeader: str = ""
+    fromCookies: tuple[str, ...] = ()
+    forwardOriginalToken: bool = False
+    outputClaimToHeaders: tuple[ClaimToHeader, ...] = ()
+    timeout: Duration | None = None
+    spaceDelimitedClaims: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class RequestAuthentication:
+    """A bad token is refused; a request without one is not."""
+
+    selector: WorkloadSelector | None = None
+    targetRef: PolicyTargetReference | None = None
+    targetRefs: tuple[PolicyTargetReference, ...] = ()
+    jwtRules: tuple[JWTRule, ...] = ()
 
 
 class Action(StrEnum):

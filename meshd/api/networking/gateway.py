@@ -10,16 +10,17 @@ from typing import ClassVar
 
 import attrs
 
-from meshd.api.common import Labels, Map
+from meshd.api.common import Labels, Map, UInt32
 
 
 @attrs.frozen
 class Port:
     """A server's port. ``protocol``: HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP or TLS."""
 
-    number: int
+    number: UInt32
     protocol: str
     name: str
+    targetPort: UInt32 = 0
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"targetPort"})
 
@@ -46,6 +47,15 @@ class TLSProtocol(StrEnum):
 
 
 @attrs.frozen
+class TLSCertificate:
+    """``ServerTLSSettings.TLSCertificate``: files of one of several certificates."""
+
+    serverCertificate: str = ""
+    privateKey: str = ""
+    caCertificates: str = ""
+
+
+@attrs.frozen
 class ServerTLSSettings:
     """How a gateway's server speaks TLS."""
 
@@ -54,12 +64,18 @@ class ServerTLSSettings:
     serverCertificate: str = ""
     privateKey: str = ""
     caCertificates: str = ""
+    caCrl: str = ""
     credentialName: str = ""
+    credentialNames: tuple[str, ...] = ()
     caCertCredentialName: str = ""
+    tlsCertificates: tuple[TLSCertificate, ...] = ()
     subjectAltNames: tuple[str, ...] = ()
+    verifyCertificateSpki: tuple[str, ...] = ()
+    verifyCertificateHash: tuple[str, ...] = ()
     minProtocolVersion: TLSProtocol = TLSProtocol.TLS_AUTO
     maxProtocolVersion: TLSProtocol = TLSProtocol.TLS_AUTO
     cipherSuites: tuple[str, ...] = ()
+    insecureSkipVerify: bool | None = None
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"credentialNames", "tlsCertificates", "insecureSkipVerify"})
     REFUSED: ClassVar[frozenset[str]] = frozenset({"caCrl", "verifyCertificateSpki", "verifyCertificateHash"})
@@ -73,6 +89,7 @@ class Server:
     hosts: tuple[str, ...]
     bind: str = ""
     tls: ServerTLSSettings | None = None
+    defaultEndpoint: str = ""
     name: str = ""
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"defaultEndpoint"})

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import attrs
 
-from meshd.api.common import LabelsSelector
+from meshd.api.common import LabelsSelector, UInt32
 from meshd.api.networking.workload_entry import WorkloadEntry
 
 
@@ -34,10 +34,10 @@ class Resolution(StrEnum):
 class ServicePort:
     """``protocol`` empty: by the name's prefix; ``targetPort`` 0: ``number``."""
 
-    number: int
+    number: UInt32
     name: str
     protocol: str = ""
-    targetPort: int = 0
+    targetPort: UInt32 = 0
 
 
 @attrs.frozen

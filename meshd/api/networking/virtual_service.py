@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import attrs
 
-from meshd.api.common import Duration, Labels, Map, Percent, PortSelector, StringMatch
+from meshd.api.common import Base64, Duration, Int32, Labels, Map, Percent, PortSelector, StringMatch, UInt32
 
 
 @attrs.frozen
@@ -49,13 +49,14 @@ class HTTPMatchRequest:
     method: StringMatch | None = None
     authority: StringMatch | None = None
     headers: Map[str, StringMatch] = Map()
-    port: int = 0
+    port: UInt32 = 0
     sourceLabels: Labels = Map()
     gateways: tuple[str, ...] = ()
     queryParams: Map[str, StringMatch] = Map()
     ignoreUriCase: bool = False
     withoutHeaders: Map[str, StringMatch] = Map()
     sourceNamespace: str = ""
+    statPrefix: str = ""
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"statPrefix"})
 
@@ -65,7 +66,7 @@ class HTTPRouteDestination:
     """One destination of a route; a weight of 0 among several drops it."""
 
     destination: Destination
-    weight: int = 0
+    weight: Int32 = 0
     headers: Headers | None = None
 
 
@@ -74,7 +75,7 @@ class RouteDestination:
     """One destination of a TCP or TLS route."""
 
     destination: Destination
-    weight: int = 0
+    weight: Int32 = 0
 
 
 class RedirectPortSelection(StrEnum):
@@ -90,10 +91,10 @@ class HTTPRedirect:
 
     uri: str = ""
     authority: str = ""
-    port: int | None = None
+    port: UInt32 | None = None
     derivePort: RedirectPortSelection | None = None
     scheme: str = ""
-    redirectCode: int = 0
+    redirectCode: UInt32 = 0
     prefixRewrite: str = ""
 
 
@@ -102,14 +103,14 @@ class HTTPBody:
     """Exactly one of the two; ``bytes`` is base64."""
 
     string: str | None = None
-    bytes: str | None = None
+    bytes: Base64 | None = None
 
 
 @attrs.frozen
 class HTTPDirectResponse:
     """Answer with this."""
 
-    status: int
+    status: UInt32
     body: HTTPBody | None = None
 
 
@@ -142,7 +143,7 @@ class HTTPRewrite:
 class HTTPRetry:
     """``attempts`` absent is 2, 0 turns retries off; ``retryOn`` empty is the default list."""
 
-    attempts: int | None = None
+    attempts: Int32 | None = None
     perTryTimeout: Duration | None = None
     retryOn: str = ""
     retryRemoteLocalities: bool | None = None
@@ -157,7 +158,8 @@ class Delay:
     """``HTTPFaultInjection.Delay``. Without a percentage it never happens."""
 
     fixedDelay: Duration | None = None
-    percent: int | None = None
+    exponentialDelay: Duration | None = None
+    percent: Int32 | None = None
     percentage: Percent | None = None
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"exponentialDelay"})
@@ -167,8 +169,9 @@ class Delay:
 class Abort:
     """``HTTPFaultInjection.Abort``. Without a percentage it never happens."""
 
-    httpStatus: int | None = None
+    httpStatus: Int32 | None = None
     grpcStatus: str | None = None
+    http2Error: str | None = None
     percentage: Percent | None = None
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"http2Error"})
@@ -180,6 +183,28 @@ class HTTPFaultInjection:
 
     delay: Delay | None = None
     abort: Abort | None = None
+
+
+class UnmatchedPreflights(StrEnum):
+    """``CorsPolicy.UnmatchedPreflights``: what becomes of a preflight from another origin. UNSPECIFIED is FORWARD."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    FORWARD = "FORWARD"
+    IGNORE = "IGNORE"
+
+
+@attrs.frozen
+class CorsPolicy:
+    """Which origins may ask. ``allowOrigin`` is the old form of ``allowOrigins``: exact, or ``*``."""
+
+    allowOrigin: tuple[str, ...] = ()
+    allowOrigins: tuple[StringMatch, ...] = ()
+    allowMethods: tuple[str, ...] = ()
+    allowHeaders: tuple[str, ...] = ()
+    exposeHeaders: tuple[str, ...] = ()
+    maxAge: Duration | None = None
+    allowCredentials: bool | None = None
+    unmatchedPreflights: UnmatchedPreflights = UnmatchedPreflights.UNSPECIFIED
 
 
 @attrs.frozen
@@ -206,8 +231,9 @@ class HTTPRoute:
     fault: HTTPFaultInjection | None = None
     mirror: Destination | None = None
     mirrors: tuple[HTTPMirrorPolicy, ...] = ()
-    mirrorPercent: int | None = None
+    mirrorPercent: UInt32 | None = None
     mirrorPercentage: Percent | None = None
+    corsPolicy: CorsPolicy | None = None
     headers: Headers | None = None
 
     # Mirrors are compiled, but the data plane does not send them yet.
@@ -222,7 +248,7 @@ class TLSMatchAttributes:
 
     sniHosts: tuple[str, ...]
     destinationSubnets: tuple[str, ...] = ()
-    port: int = 0
+    port: UInt32 = 0
     sourceLabels: Labels = Map()
     gateways: tuple[str, ...] = ()
     sourceNamespace: str = ""
@@ -243,7 +269,8 @@ class L4MatchAttributes:
     """An opaque connection."""
 
     destinationSubnets: tuple[str, ...] = ()
-    port: int = 0
+    port: UInt32 = 0
+    sourceSubnet: str = ""
     sourceLabels: Labels = Map()
     gateways: tuple[str, ...] = ()
     sourceNamespace: str = ""

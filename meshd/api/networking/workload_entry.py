@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import attrs
 
-from meshd.api.common import Labels, Map
+from meshd.api.common import Labels, Map, UInt32
 
 
 @attrs.frozen
@@ -17,11 +17,11 @@ class WorkloadEntry:
     """An endpoint. ``ports`` maps port names to numbers; a ``weight`` of 0 is 1."""
 
     address: str = ""
-    ports: Map[str, int] = Map()
+    ports: Map[str, UInt32] = Map()
     labels: Labels = Map()
     network: str = ""
     locality: str = ""
-    weight: int = 0
+    weight: UInt32 = 0
     serviceAccount: str = ""
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"network"})

@@ -1,0 +1,1 @@
+"""MeshConfig and MeshNetworks: what holds for the whole mesh."""
