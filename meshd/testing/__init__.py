@@ -3,12 +3,14 @@
 ``open_mesh`` is the way in (or the pytest fixture ``mesh``); see ``docs/how-to/test-a-mesh.md``.
 """
 
+from meshd.testing.answer import Answer
 from meshd.testing.app import Action, Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
-from meshd.testing.calls import AccessRecord, Answer
 from meshd.testing.control import ControlProcess
-from meshd.testing.mesh import Mesh
+from meshd.testing.loading import ConfigurationWarning
+from meshd.testing.mesh import Mesh, Settling
 from meshd.testing.opening import open_mesh, run_mesh
 from meshd.testing.proxies import ProxyProcess
+from meshd.testing.records import AccessRecord
 from meshd.testing.workload import Gateway, Outsider, Service, Workload
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Action",
     "Answer",
     "Behaviour",
+    "ConfigurationWarning",
     "ControlProcess",
     "FakeApp",
     "Gateway",
@@ -25,6 +28,7 @@ __all__ = [
     "Received",
     "Script",
     "Service",
+    "Settling",
     "Workload",
     "echo",
     "hang",

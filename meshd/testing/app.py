@@ -5,7 +5,8 @@ A behaviour is whatever says how to answer one request:
 - a status (``503``), a body (``b"one"``), or ``respond(...)`` for all of it;
 - ``hang()``, ``reset()``, ``echo()``;
 - a function of the request, plain or async, that returns any of these; an async
-  one may call other services through its own sidecar: ``await request.call(...)``.
+  one may call other services through its own sidecar:
+  ``await request.call("GET http://ratings/")``.
 
 A list of behaviours is a script: one for each request, and the last one for all
 that follow.
@@ -25,9 +26,9 @@ from meshd.http.head import ResponseHead
 from meshd.http.server import serve_connection
 from meshd.http.stream import ServerStream
 from meshd.net.address import Address
-from meshd.net.connection import Connection, Network
+from meshd.net.connection import Connection, Listener, Network
 from meshd.net.timers import Timers
-from meshd.testing.calls import Answer
+from meshd.testing.answer import Answer
 from meshd.testing.fields import Fields, FieldView, headers_of
 
 
@@ -46,7 +47,7 @@ class Received:
     served_by: str
     """The name of the application that got it."""
     call: Callable[..., Awaitable[Answer]] = attrs.field(repr=False)
-    """Calls another service, as ``Workload.call``."""
+    """Calls another service, as ``Workload.call``: ``await request.call("GET http://ratings/")``."""
 
 
 Act = Callable[[ServerStream, Received], Awaitable[None]]
@@ -80,6 +81,8 @@ def respond(
         delay: Seconds to take for it.
         trailers: Fields after the body.
     """
+    if isinstance(status, bool) or not 200 <= status <= 599:
+        raise ValueError(f"{status!r} is no status to answer with: expected 200 to 599")
     fields, ending = headers_of(headers), headers_of(trailers)
 
     async def act(stream: ServerStream, received: Received) -> None:
@@ -140,7 +143,10 @@ def action_of(behaviour: Behaviour) -> Action:
         case bytes() | str():
             return respond(200, behaviour)
     if not callable(behaviour):
-        raise TypeError(f"{behaviour!r} does not say how to answer: give a status, a body, respond(...) or a function")
+        raise TypeError(
+            f"{behaviour!r} does not say how to answer: give a status, a body, respond(...), hang(), reset(), echo(),"
+            " a function of the request, or a list of these"
+        )
 
     async def act(stream: ServerStream, received: Received) -> None:
         result = behaviour(received)
@@ -151,18 +157,37 @@ def action_of(behaviour: Behaviour) -> Action:
     return Action(act)
 
 
-class FakeApp:
-    """An application. Made by ``Mesh.service``, which runs it."""
+@attrs.frozen(eq=False)
+class Site:
+    """Where an application runs."""
 
-    def __init__(self, name: str, script: Script, call: Callable[..., Awaitable[Answer]]) -> None:
-        # The whole mutable state: what is to be answered next, what was asked, and what runs.
+    nursery: trio.Nursery
+    """The mesh's; an application's tasks live in it."""
+    network: Network
+    """Its machine."""
+    address: Address
+    """Where it listens, as seen from the machine."""
+    timers: Timers
+
+
+class FakeApp:
+    """An application. Made by ``Mesh.service``, which starts it."""
+
+    def __init__(self, name: str, script: Script, site: Site, call: Callable[..., Awaitable[Answer]]) -> None:
+        # The whole mutable state: what is to be answered next, what was asked, what has no answer yet, and what runs.
         self.name = name
         self.requests: list[Received] = []
         """Every request so far, in the order in which they were complete."""
+        self.unanswered: list[Received] = []
+        """Those that it has and has not answered."""
         self.connections = 0
         """How many connections were accepted so far."""
+        self.on_request: Callable[[Received], None] | None = None
+        """Is told every request."""
+        self._site = site
         self._call = call
         self._script: list[Action] = []
+        self._again: list[Action] = []
         self._scope: trio.CancelScope | None = None
         self._ended = trio.Event()
         self.behave(script)
@@ -172,39 +197,54 @@ class FakeApp:
         behaviours: Iterable[Behaviour] = script if isinstance(script, list) else [script]
         self._script = [action_of(each) for each in behaviours]
         if not self._script:
-            raise TypeError("an empty script says nothing")
+            raise TypeError("an empty script says nothing: give at least one behaviour")
+        self._again = list(self._script)
 
-    async def serve(
-        self, network: Network, address: Address, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Serve until stopped."""
-        timers = Timers()
-        listener = network.listen(address)
-        self._ended = trio.Event()
-        try:
-            with trio.CancelScope() as self._scope:
-                # A connection fails alone; a bug in a behaviour is answered with a 500, and logged.
-                async with trio.open_nursery() as app_nursery:
-                    app_nursery.start_soon(timers.run)
-                    task_status.started()
-                    while True:
-                        connection = await listener.accept()
-                        self.connections += 1
-                        app_nursery.start_soon(self._serve_one, connection, timers)
-        finally:
-            listener.close()
-            self._scope = None
-            self._ended.set()
+    def rewind(self) -> None:
+        """Begin the script anew."""
+        self._script = list(self._again)
+
+    @property
+    def running(self) -> bool:
+        """Does it listen?"""
+        return self._scope is not None
+
+    def start(self) -> None:
+        """Listen, and serve until stopped.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        if self._scope is not None:
+            raise RuntimeError(f"the application {self.name} is running already")
+        listener = self._site.network.listen(self._site.address)
+        self._scope, self._ended = trio.CancelScope(), trio.Event()
+        self._site.nursery.start_soon(self._run, listener, self._scope)
 
     async def stop(self) -> None:
-        """Die at once; ``Workload.start_app`` brings it back."""
+        """Die at once; ``start`` brings it back."""
         if self._scope is not None:
             self._scope.cancel()
             await self._ended.wait()
 
-    async def _serve_one(self, connection: Connection, timers: Timers) -> None:
+    async def _run(self, listener: Listener, scope: trio.CancelScope) -> None:
         try:
-            await serve_connection(connection, self._handle, timers=timers)
+            with scope:
+                # A connection fails alone; a bug in a behaviour is answered with a 500, and logged.
+                async with trio.open_nursery() as app_nursery:
+                    while True:
+                        connection = await listener.accept()
+                        self.connections += 1
+                        app_nursery.start_soon(self._serve_one, connection)
+        finally:
+            listener.close()
+            self._scope = None
+            self.unanswered.clear()
+            self._ended.set()
+
+    async def _serve_one(self, connection: Connection) -> None:
+        try:
+            await serve_connection(connection, self._handle, timers=self._site.timers)
         finally:
             connection.abort(ConnectionLost("the application has stopped"))
 
@@ -224,8 +264,15 @@ class FakeApp:
             call=self._call,
         )
         self.requests.append(received)
+        if self.on_request is not None:
+            self.on_request(received)
         action = self._script.pop(0) if len(self._script) > 1 else self._script[0]
-        await action.act(stream, received)
+        self.unanswered.append(received)
+        try:
+            await action.act(stream, received)
+        finally:
+            if received in self.unanswered:
+                self.unanswered.remove(received)
 
 
 def _bytes(body: bytes | str) -> bytes:

@@ -2,12 +2,12 @@
 
 ::
 
-    async with open_mesh(seed=1) as mesh:
-        await mesh.service("reviews", versions={"v1": b"one", "v2": [503, 503, b"two"]})
-        await mesh.service("productpage")
-        await mesh.apply(VIRTUAL_SERVICE)
-        answer = await mesh.call("productpage", "GET", "http://reviews:9080/")
-        assert (answer.status, answer.served_by) == (200, "reviews-v1")
+    async def test_reviews(mesh):
+        mesh.load("virtual-service.yaml")
+        mesh.service("reviews", v1=b"one", v2=[503, 503, b"two"])
+        mesh.service("productpage")
+        answer = await mesh.call("productpage", "GET http://reviews/")
+        answer.expect(status=200, served_by="reviews-v1")
 
 Everything but the wires, the clock and the applications is real: the control
 plane with its CA, tokens and HTTPS API, agents that join, poll and rotate,
@@ -16,31 +16,31 @@ engines that speak mutual TLS. Each workload has a machine of its own.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+import sys
+from collections.abc import Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+import attrs
 import trio
 
-from meshd.certs.contexts import TlsContexts
 from meshd.control.finding import Finding
-from meshd.errors import ConfigError
-from meshd.modes.feeds import Nobody
 from meshd.modes.settings import Workload as Account
-from meshd.net.address import Address
-from meshd.net.memory import MemoryMachine, MemoryNetwork, StaticResolver, Wire
-from meshd.testing.app import FakeApp, Script, respond
-from meshd.testing.calls import TIMEOUT, Answer, Client
-from meshd.testing.chance import stream_of_chance
+from meshd.net.memory import Wire
+from meshd.testing import cast
+from meshd.testing.answer import Answer
+from meshd.testing.app import Script, respond
+from meshd.testing.calls import TIMEOUT, Call
 from meshd.testing.control import HOST as CONTROL_HOST
 from meshd.testing.control import ControlProcess
 from meshd.testing.fields import Fields
-from meshd.testing.process import Ground
-from meshd.testing.proxies import LOOPBACK, Access, ProxyProcess, Stand, gateway_program, sidecar_program
-from meshd.testing.store import MemoryStore, errors_of
-from meshd.testing.workload import Gateway, Outsider, Service, Workload, start_app
+from meshd.testing.loading import read_all, refuse, yaml_files
+from meshd.testing.machines import Machines, Part
+from meshd.testing.proxies import ProxyProcess
+from meshd.testing.store import MemoryStore
+from meshd.testing.workload import Gateway, Outsider, Service, Workload
 
 START = 1_767_225_600.0
 """The wall clock when a mesh is opened: 2026-01-01T00:00:00Z."""
@@ -49,6 +49,17 @@ SETTLE = 0.03
 LOOK = 0.01
 """Seconds between two looks."""
 OWN_NAME = respond()
+
+
+@attrs.frozen
+class Settings:
+    """How a mesh is opened: see ``open_mesh``."""
+
+    seed: int = 1
+    trust_domain: str = "cluster.local"
+    certificate_ttl: float = 24 * 3600.0
+    beside: Path | None = None
+    """A directory that relative paths may also start from: the test's own."""
 
 
 class Mesh:
@@ -63,27 +74,28 @@ class Mesh:
         store: The documents.
     """
 
-    def __init__(
-        self, nursery: trio.Nursery, directory: Path, seed: int, *, trust_domain: str, certificate_ttl: float
-    ) -> None:
-        self.seed = seed
+    def __init__(self, nursery: trio.Nursery, directory: Path, settings: Settings) -> None:
+        self.seed = settings.seed
         self.directory = directory
-        self.network = MemoryNetwork()
-        self._resolver = StaticResolver()
-        self.names = self._resolver.names
-        self._nursery = nursery
+        self._settings = settings
         self._opened = trio.current_time()
-        # The whole mutable state: who takes part, and how many machines there are.
+        self._machines = Machines(nursery, directory, settings.seed, self.wall_clock, self._wait)
+        self.network = self._machines.network
+        self.names = self._machines.resolver.names
+        # The whole mutable state: who takes part, what is still to settle, and calls that nobody may have awaited.
         self.services: dict[str, Service] = {}
         self.gateways: list[Gateway] = []
-        self._by_ip: dict[str, Workload] = {}
-        self._machines = 0
-        self._strangers = 0
+        self._joining: list[ProxyProcess] = []
+        self._unsettled = False
         self._files = 0
+        self._calls: list[tuple[Coroutine[Any, Any, Answer], str]] = []
         self.store = MemoryStore(self.wall_clock)
-        ground = self._ground(CONTROL_HOST, "control")
         self.control = ControlProcess(
-            self.store, directory / "control", ground, trust_domain=trust_domain, certificate_ttl=certificate_ttl
+            self.store,
+            directory / "control",
+            self._machines.ground(CONTROL_HOST, "control"),
+            trust_domain=settings.trust_domain,
+            certificate_ttl=settings.certificate_ttl,
         )
 
     # Time.
@@ -102,50 +114,73 @@ class Mesh:
 
     # Configuration.
 
-    async def apply(self, *documents: str | Path) -> None:
-        """Put documents into the store, and wait until every proxy runs them.
+    def load(self, *paths: str | Path) -> Settling:
+        """Put files, or directories of them, into the store.
+
+        A file of the same name is replaced. Every proxy runs it before the next
+        call; ``await`` what this returns to wait for that now.
 
         Args:
-            documents: YAML texts, files, or directories of them. A file of the same name is replaced.
+            paths: YAML files and directories; relative ones start from the working directory, or else from the
+                test's own.
 
         Raises:
             ConfigError: a document is refused; those that are not are in force.
-            RuntimeError: a proxy does not come to run it.
+            FileNotFoundError: there is no such file.
         """
-        errors = [finding for each in documents for finding in errors_of(self.put(each))]
-        await self.settled()
-        if errors:
-            raise ConfigError("; ".join(map(str, errors)))
+        found = read_all(paths, self._settings.beside)
+        return self._put((str(path), text) for path, text in found)
+
+    def apply(self, *documents: str | Path) -> Settling:
+        """Put YAML texts (or files, as ``load``) into the store.
+
+        Raises:
+            ConfigError: as ``load``.
+        """
+        found: list[tuple[str, str | bytes]] = []
+        for each in documents:
+            if isinstance(each, Path):
+                found += [(str(path), text) for path, text in read_all((each,), self._settings.beside)]
+            else:
+                self._files += 1
+                found.append((f"applied-{self._files}.yaml", each))
+        return self._put(found)
 
     def put(self, document: str | Path, name: str = "") -> tuple[Finding, ...]:
         """Put documents into the store, and wait for nothing; returns what is wrong with them."""
         if isinstance(document, Path):
-            paths = sorted(document.rglob("*.yaml")) if document.is_dir() else [document]
-            return tuple(each for path in paths for each in self.store.put(name or str(path), path.read_text("utf-8")))
+            paths = yaml_files(document)
+            return tuple(each for path in paths for each in self.store.put(name or str(path), path.read_bytes()))
         if not name:
             self._files += 1
             name = f"applied-{self._files}.yaml"
         return self.store.put(name, document)
 
-    async def delete(self, name: str | Path) -> None:
-        """Take a file out of the store, and wait until every proxy knows.
+    def delete(self, name: str | Path) -> Settling:
+        """Take a file out of the store.
 
         Raises:
             KeyError: there is none of this name.
         """
         self.store.remove(str(name))
-        await self.settled()
+        self._unsettled = True
+        return Settling(self)
 
     async def settled(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - virtual seconds, said in the message
-        """Wait until every proxy that runs has what is in the store (or has refused it).
+        """Wait until everybody is ready, and every proxy that runs has what is in the store (or has refused it).
 
         Raises:
+            MeshdError: a proxy could not start.
             RuntimeError: that did not happen within ``timeout`` seconds; says why.
         """
+        while self._joining:
+            await self._joining[0].ready()
+            self._joining.pop(0)
         with trio.move_on_after(timeout):
             await trio.sleep(SETTLE)
             while self.control.unsettled(self.proxies):  # noqa: ASYNC110 - looking costs nothing on virtual time
                 await trio.sleep(LOOK)
+            self._unsettled = False
             return
         raise RuntimeError(f"not settled within {timeout:g} seconds: {self.control.unsettled(self.proxies)}")
 
@@ -168,15 +203,12 @@ class Mesh:
         Raises:
             KeyError: there is none.
         """
-        service = self.services.get(name)
-        if service is not None:
-            return service.workload
-        for workload in self.workloads:
-            if workload.name == name:
-                return workload
-        raise KeyError(f"no service or workload {name!r}; there are {sorted(self.services)}")
+        found = cast.find(name, self.services)
+        if found is None:
+            raise KeyError(cast.nobody(name, self.services, self.gateways))
+        return found
 
-    async def service(
+    def service(
         self,
         name: str,
         behaviour: Script = OWN_NAME,
@@ -185,43 +217,66 @@ class Mesh:
         namespace: str = "default",
         account: str = "",
         labels: Mapping[str, str] | None = None,
-        port: int = 9080,
+        port: int = 0,
+        protocol: str = "http",
         sidecar: bool = True,
+        **by_version: Script,
     ) -> Service:
         """Add a service: for each version a machine with an application and a sidecar that joins the mesh.
 
+        ``mesh.service("reviews", v1=200, v2=[503, 200])``; what a behaviour is says ``testing/app.py``. It joins in
+        the background; a call waits for it, and so does ``await mesh.service(...)``.
+
         Args:
-            name: Of the service; others call ``http://NAME:PORT/``.
-            behaviour: How the application answers (``testing/app.py``); by default with its workload's name.
-            versions: Label ``version`` and behaviour of several workloads, instead of one without a version.
+            name: Of the service; others call ``http://NAME/``.
+            behaviour: How its one application answers; by default with its workload's name.
+            versions: As ``by_version``, for versions that are no words of Python: ``versions={"2.0": 200}``.
             namespace: Its namespace.
             account: Its service account; the service's name unless given.
             labels: More labels.
-            port: Where the applications listen.
+            port: Where the applications listen; 9080, or what a Service of this name in the store says.
+            protocol: ``http``, ``http2`` or ``grpc``: what the service's port is declared as, unless the store does.
             sidecar: False gives machines without a sidecar: known to the mesh by documents only.
-
-        Returns:
-            The service, once every sidecar is ready and every proxy knows it.
+            by_version: Label ``version`` and behaviour of each workload, instead of one without a version.
         """
-        scripts = dict(versions) if versions is not None else {"": behaviour}
+        scripts = cast.scripts(name, behaviour, versions, by_version, self.service)
+        cast.check(name, namespace, protocol, self.services)
+        declared = cast.declared(name, namespace, self.store.documents)
+        part = Part(
+            name,
+            namespace,
+            account or declared.account or name,
+            tuple(sorted({**declared.labels, **(labels or {})}.items())),
+            port or declared.port or cast.PORT,
+            sidecar,
+        )
+        if protocol != "http" and not declared.known:
+            self.store.put(f"service/{namespace}/{name}", cast.service_document(part, protocol))
         added = tuple(
-            self._add_workload("-".join(filter(None, (name, version))), script, port)
+            self._machines.workload(
+                cast.workload_name(name, version), script, cast.as_version(part, version), self.control
+            )
             for version, script in scripts.items()
         )
-        service = Service(name, namespace, added)
-        for version, workload in zip(scripts, added, strict=True):
-            await start_app(self._nursery, workload, LOOPBACK if sidecar else "")
-            if sidecar:
-                marks = {**(labels or {}), **({"version": version} if version else {})}
-                self._add_sidecar(workload, name, namespace, account or name, tuple(sorted(marks.items())))
+        service = Service(name, namespace, added, self._wait)
         self.services[name if name not in self.services else f"{name}.{namespace}"] = service
-        if sidecar:
-            for workload in added:
-                await workload.proxy.ready()
-            await self.settled()
+        self._joining += [workload.proxy for workload in added if sidecar]
+        self._unsettled = True
         return service
 
-    async def gateway(
+    def populate(self) -> list[Service]:
+        """Add every Service of the store that nobody plays yet.
+
+        Its versions are those of the Deployments that it selects, else those of the subsets of its DestinationRule,
+        else one without a version. Everyone answers with the workload's name.
+        """
+        roles = cast.roles(self.store.documents, self.services)
+        return [
+            self.service(role.name, versions=dict.fromkeys(role.versions, OWN_NAME), namespace=role.namespace)
+            for role in roles
+        ]
+
+    def gateway(
         self,
         name: str = "istio-ingressgateway",
         *,
@@ -229,54 +284,85 @@ class Mesh:
         labels: Mapping[str, str] | None = None,
         ports: Mapping[int, int] | None = None,
     ) -> Gateway:
-        """Add a gateway.
+        """Add a gateway. It joins in the background, as a service does.
 
         Args:
             name: Of its workload and service account.
             namespace: Its namespace.
             labels: What Gateway selectors look for; ``istio: ingressgateway`` unless given.
             ports: Where server ports are bound, when not as they are.
-
-        Returns:
-            The gateway, once it is ready and runs what is in the store.
         """
-        ip, _ = self._machine()
         account = Account(namespace, name, name, tuple(sorted((labels or {"istio": "ingressgateway"}).items())))
         node = f"{name}-{len(self.gateways) + 1}"
-        access = self._access(name, namespace)
-        program = gateway_program(account, dict(ports or {}), access, self.directory / node)
-        proxy = ProxyProcess(node, program, self._ground(ip, node))
-        gateway = Gateway(ip, proxy, dict(ports or {}), self.outsider())
+        gateway = self._machines.gateway(account, node, ports or {}, self.control)
         self.gateways.append(gateway)
-        proxy.start()
-        await proxy.ready()
-        await self.settled()
+        self._joining.append(gateway.proxy)
+        self._unsettled = True
         return gateway
 
     def outsider(self) -> Outsider:
         """A machine outside of the mesh, with an address of its own."""
-        self._strangers += 1
-        ip = f"203.0.113.{self._strangers}"
-        contexts = TlsContexts(Nobody(), wall_clock=self.wall_clock)
+        return self._machines.outsider()
 
-        def trusting(roots: str) -> ssl.SSLContext:
-            return contexts.web_client(alpn=("http/1.1",), roots_pem=roots)
-
-        return Outsider(ip, Client(self.network.machine(ip), self._name_of), trusting)
-
-    async def call(
+    def call(
         self,
-        caller: str | Workload,
-        method: str,
-        url: str,
+        caller: str | Workload | Gateway,
+        request: str,
+        url: str = "",
         *,
         headers: Fields = (),
-        body: bytes = b"",
-        timeout: float = TIMEOUT,  # noqa: ASYNC109 - as Workload.call
-    ) -> Answer:
-        """A request of a workload's application through its sidecar: see ``Workload.call``."""
-        workload = self.workload(caller) if isinstance(caller, str) else caller
-        return await workload.call(method, url, headers=headers, body=body, timeout=timeout)
+        body: bytes | str = b"",
+        timeout: float = TIMEOUT,
+        protocol: str = "http",
+    ) -> Coroutine[Any, Any, Answer]:
+        """A request: ``await mesh.call("productpage", "GET http://reviews/", headers={"end-user": "jason"})``.
+
+        Args:
+            caller: A service or workload, whose application asks through its sidecar; or a gateway, which is asked
+                from outside.
+            request: Method and URL; or the method alone.
+            url: The URL, when ``request`` is the method alone.
+            headers: Header fields.
+            body: The body.
+            timeout: Virtual seconds until the caller gives up.
+            protocol: ``http``, ``h2`` or ``grpc``.
+
+        Raises:
+            KeyError: there is no such caller.
+            DeadlineExceeded: the caller gave up.
+            MeshdError: the connection to the proxy was refused or broke.
+            ValueError: that is no request.
+        """
+        line = Call.of(request, url, protocol=protocol).line
+        more = {"headers": headers, "body": body, "timeout": timeout, "protocol": protocol}
+        calling = self._call(self._caller(caller), line, more)
+        frame = sys._getframe(1)
+        self._calls = [each for each in self._calls if inspect.getcoroutinestate(each[0]) == inspect.CORO_CREATED]
+        self._calls.append((calling, f"{frame.f_code.co_filename}:{frame.f_lineno}: mesh.call(..., {line!r})"))
+        return calling
+
+    async def _call(self, caller: Workload | Gateway, line: str, more: Mapping[str, Any]) -> Answer:
+        answer = await caller.call(line, **more)
+        hint = cast.hint(line, answer, self.services)
+        return attrs.evolve(answer, hint=hint) if hint else answer
+
+    def _caller(self, caller: str | Workload | Gateway) -> Workload | Gateway:
+        if not isinstance(caller, str):
+            return caller
+        found = cast.find(caller, self.services) or next((each for each in self.gateways if each.name == caller), None)
+        if found is None and (role := cast.role(caller, self.store.documents, self.services)) is not None:
+            # The configuration knows it; who only calls needs no script.
+            found = self.service(role.name, namespace=role.namespace).workload
+        if found is None:
+            raise KeyError(cast.nobody(caller, self.services, self.gateways))
+        return found
+
+    def forgotten(self) -> tuple[str, ...]:
+        """The calls that were made without ``await``, so that nothing happened. They never will."""
+        lost = [each for each in self._calls if inspect.getcoroutinestate(each[0]) == inspect.CORO_CREATED]
+        for coroutine, _ in lost:
+            coroutine.close()
+        return tuple(place for _, place in lost)
 
     # Harm.
 
@@ -311,39 +397,22 @@ class Mesh:
             for wire in stalled:
                 wire.resume()
 
-    # Making the parts.
+    async def _wait(self) -> None:
+        if self._unsettled:
+            await self.settled()
 
-    def _add_workload(self, name: str, script: Script, port: int) -> Workload:
-        ip, machine = self._machine()
-        workload = Workload(name, machine, Address(ip, port), Client(machine, self._name_of))
-        workload.app = FakeApp(name, script, workload.call)
-        self._by_ip[ip] = workload
-        return workload
+    def _put(self, texts: Any) -> Settling:
+        findings = [finding for name, text in texts for finding in self.store.put(name, text)]
+        self._unsettled = True
+        refuse(findings)
+        return Settling(self)
 
-    def _add_sidecar(
-        self, workload: Workload, service: str, namespace: str, account: str, labels: Sequence[tuple[str, str]]
-    ) -> None:
-        app = Address(LOOPBACK, workload.address.port)
-        stand = Stand(service, namespace, account, tuple(labels), app, workload.ip)
-        state = self.directory / f"{workload.name}.{namespace}"
-        program = sidecar_program(stand, self._access(account, namespace), state)
-        workload.sidecar = ProxyProcess(
-            f"{workload.name}.{namespace}", program, self._ground(workload.ip, workload.name)
-        )
-        workload.sidecar.start()
 
-    def _access(self, account: str, namespace: str) -> Access:
-        return partial(self.control.access, account, namespace)
+class Settling:
+    """Configuration on its way to the proxies: ``await`` it to see it arrive. A call waits for it anyway."""
 
-    def _machine(self) -> tuple[str, MemoryMachine]:
-        self._machines += 1
-        ip = f"10.0.{1 + self._machines // 250}.{self._machines % 250 + 1}"
-        return ip, self.network.machine(ip)
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
 
-    def _ground(self, ip: str, hostname: str) -> Ground:
-        chance = partial(stream_of_chance, self.seed)
-        return Ground(self.network.machine(ip), self._resolver, hostname, self.wall_clock, chance, self._nursery)
-
-    def _name_of(self, endpoint: str) -> str:
-        workload = self._by_ip.get(Address.parse(endpoint).host)
-        return workload.name if workload is not None else ""
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._mesh._wait().__await__()

@@ -1,10 +1,11 @@
 """The pytest plugin: a fixture ``mesh``, and what runs the tests that use it.
 
 A test that takes ``mesh`` is an ``async def``. It is run by trio on virtual time
-inside an open mesh, whether or not another plugin for trio is there. Loaded by
-its entry point; imports nothing of a mesh before a test wants one.
+inside an open mesh, whichever other plugins for asynchronous tests are there.
+Loaded by its entry point; imports nothing of a mesh before a test wants one.
 
-``mesh_seed`` is the seed: override the fixture, or parametrise it, to change it.
+``mesh_seed`` is the seed, ``mesh_options`` what else ``open_mesh`` takes: override
+these fixtures, or parametrise them, to change them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -29,56 +31,116 @@ def mesh_seed() -> int:
 
 
 @pytest.fixture
-def mesh(mesh_seed: int) -> MeshToOpen:
+def mesh_options() -> dict[str, Any]:
+    """More of what ``meshd.testing.open_mesh`` takes, for the fixture ``mesh``."""
+    return {}
+
+
+@pytest.fixture
+def mesh(request: pytest.FixtureRequest, mesh_seed: int, mesh_options: dict[str, Any]) -> MeshToOpen:
     """A mesh inside a test: ``meshd.testing.Mesh``, open while the test runs."""
-    return MeshToOpen(mesh_seed)
+    return MeshToOpen(mesh_seed, {"beside": Path(request.path).parent, **mesh_options})
 
 
 class MeshToOpen:
-    """Stands for the mesh until the test runs."""
+    """Stands for the mesh until the test runs. A plain test can do one thing with it: ``run``."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, options: dict[str, Any]) -> None:
+        self._seed = seed
+        self._options = options
+
+    def run(self, test: Callable[[Mesh], Awaitable[Any]]) -> Any:
+        """Open the mesh, give it to an async function, and return what that returns."""
+        __tracebackhide__ = True
+        from meshd.testing.opening import run_mesh
+
+        return run_mesh(test, self._seed, **self._options)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        __tracebackhide__ = True
+        raise AttributeError(
+            f"mesh.{name}: a mesh lives in asynchronous tests and fixtures cannot use it: "
+            "write `async def test_...(mesh)`, or in a plain test mesh.run(an_async_function)"
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note asynchronous tests before any other plugin puts a wrapper around them: some are ours to run."""
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(_inner(item.obj)):
         item.stash[ORIGINAL] = item.obj
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Run ours, last of all wrappers, so that whatever another one has put in place is undone.
+    """Run ours past every other plugin's way of running a test.
 
     Ours are those whose ``mesh`` is: someone else's fixture of this name is theirs.
     """
     test = item.stash.get(ORIGINAL, None)
-    if test is not None and isinstance(item, pytest.Function) and isinstance(item.funcargs.get("mesh"), MeshToOpen):
-        item.obj = _runner(test)
-    return (yield)
+    if test is None or not isinstance(item, pytest.Function):
+        return (yield)
+    if not isinstance(item.funcargs.get("mesh"), MeshToOpen):
+        return (yield)
+    # What others have put in place of the test (item.obj), or of the way to call it, is not looked at.
+    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+    runner = _runner(test)
 
-
-def _runner(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(**arguments: Any) -> None:
+    def runtest() -> None:
         __tracebackhide__ = True
-        from meshd.testing.opening import run_mesh
+        runner(**arguments)
 
-        to_open: MeshToOpen = arguments["mesh"]
-        foreign = [name for name, value in arguments.items() if type(value).__name__ == "TrioFixture"]
+    item.runtest = runtest  # type: ignore[method-assign]
+    try:
+        return (yield)
+    finally:
+        del item.runtest
+
+
+def _inner(test: Any) -> Any:
+    """A test, or what Hypothesis has inside of it."""
+    return test.hypothesis.inner_test if hasattr(test, "hypothesis") else test
+
+
+def _runner(test: Callable[..., Any]) -> Callable[..., None]:
+    inner = _inner(test)
+    if inner is not test:
+        # Each example has a mesh of its own.
+        return _with_inner_test(test, _opening(inner))
+    return _opening(test)
+
+
+def _with_inner_test(test: Any, opening: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        __tracebackhide__ = True
+        before = test.hypothesis.inner_test
+        test.hypothesis.inner_test = opening
+        try:
+            test(*arguments, **named)
+        finally:
+            test.hypothesis.inner_test = before
+
+    return run
+
+
+def _opening(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        __tracebackhide__ = True
+        foreign = [name for name, value in named.items() if type(value).__name__ == "TrioFixture"]
         if foreign:
             raise pytest.UsageError(
                 f"pytest-trio's fixtures cannot be used together with `mesh`: {', '.join(foreign)}; "
                 "open the mesh in the test instead, with open_mesh() and autojump_clock"
             )
+        to_open: MeshToOpen = named["mesh"]
 
         async def inside(mesh: Mesh) -> None:
             __tracebackhide__ = True
-            await test(**{**arguments, "mesh": mesh})
+            await test(*arguments, **{**named, "mesh": mesh})
 
-        run_mesh(inside, to_open.seed)
+        to_open.run(inside)
 
-    # pytest asks whether a function is async; the wrapped one is, this one is not.
+    # Whoever asks whether it is async is not to look through it.
     del run.__wrapped__
     return run

@@ -28,8 +28,8 @@ from meshd.modes.sidecar import SidecarRole
 from meshd.net.address import Address
 from meshd.net.timers import Timers
 from meshd.proxy.engine import Engine
-from meshd.testing.calls import AccessRecord, Records
 from meshd.testing.process import Ground, Process
+from meshd.testing.records import AccessRecord, Records
 
 LOOPBACK = "127.0.0.1"
 OUTBOUND = Address(LOOPBACK, 15001)
@@ -45,8 +45,14 @@ Access = Callable[[], ControlAccess]
 class ProxyProcess(Process[Proxy]):
     """A sidecar or gateway. Made by the mesh."""
 
-    def __init__(self, name: str, make: Callable[[Callable[..., None]], Proxy], ground: Ground) -> None:
-        self.records = Records()
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[Callable[..., None]], Proxy],
+        ground: Ground,
+        note: Callable[[AccessRecord], None] | None = None,
+    ) -> None:
+        self.records = Records(note)
         super().__init__(name, lambda: make(self.records.observe), ground)
 
     @property

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import attrs
 import trio
 
+from meshd.api.document import Document
 from meshd.api.load import Loader
-from meshd.api.problem import Level
 from meshd.control.finding import Finding
 from meshd.control.sources.source import Entry, SourceSet, read_entries, uncertain_files
 
@@ -66,6 +66,12 @@ class MemoryStore:
         """The names of the files that are there."""
         return tuple(self._texts)
 
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The documents that are usable, file by file."""
+        entries = (entry for _, text in sorted(self._texts.items()) for entry in text.entries)
+        return tuple(entry.document for entry in entries if entry.document is not None)
+
     async def run(self, publish: Callable[[SourceSet], None]) -> None:
         """See ``Source``."""
         while True:
@@ -81,8 +87,3 @@ class MemoryStore:
         self._changes += 1
         self._changed.set()
         self._changed = trio.Event()
-
-
-def errors_of(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Those that keep a document out."""
-    return tuple(finding for finding in findings if finding.level is Level.ERROR)

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
-import trio
+import attrs
 
+from meshd.api.convert import suggestion
 from meshd.net.address import Address
-from meshd.net.connection import Network
+from meshd.testing.answer import Answer
 from meshd.testing.app import FakeApp, Received, Script
-from meshd.testing.calls import TIMEOUT, Answer, Call, Client
+from meshd.testing.calls import TIMEOUT, Call, Client
 from meshd.testing.fields import Fields
 from meshd.testing.proxies import INBOUND_PORT, OUTBOUND, ProxyProcess
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
+Wait = Callable[[], Awaitable[None]]
+"""Waits until everybody who takes part is ready and runs what is in the store; at once when they do."""
+
 
 class Workload:
     """One instance of a service: a machine with an application and, as a rule, a sidecar. Made by ``Mesh.service``."""
 
-    def __init__(self, name: str, machine: Network, address: Address, client: Client) -> None:
-        """Put it together; ``sidecar`` is set by the mesh.
+    def __init__(self, name: str, address: Address, client: Client, ready: Wait) -> None:
+        """Put it together; ``app`` and ``sidecar`` are set by the mesh.
 
         Args:
             name: ``reviews-v2``.
-            machine: Its machine.
             address: Of the application, as other machines see it.
             client: Makes the application's requests.
+            ready: Is awaited before each of them.
         """
         self.name = name
         self.address = address
         self.app: FakeApp
         self.sidecar: ProxyProcess | None = None
-        self._machine = machine
         self._client = client
+        self._ready = ready
 
     @property
     def ip(self) -> str:
@@ -65,22 +70,35 @@ class Workload:
 
     async def call(
         self,
-        method: str,
-        url: str,
+        request: str,
+        url: str = "",
         *,
         headers: Fields = (),
-        body: bytes = b"",
+        body: bytes | str = b"",
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - virtual seconds of an application that gives up
+        protocol: str = "http",
     ) -> Answer:
-        """A request of its application, through its sidecar: the URL's host is the service, as in ``http://reviews:9080/``.
+        """A request of its application, through its sidecar: ``await workload.call("GET http://reviews/")``.
+
+        Args:
+            request: Method and URL, whose host is a service; or the method alone.
+            url: The URL, when ``request`` is the method alone.
+            headers: Header fields.
+            body: The body.
+            timeout: Virtual seconds until the application gives up.
+            protocol: ``http``, ``h2``, or ``grpc`` (``h2`` with the fields that gRPC wants).
 
         Raises:
-            DeadlineExceeded: the application gave up after ``timeout`` seconds.
+            DeadlineExceeded: the application gave up.
             MeshdError: the connection to the sidecar was refused or broke.
+            ValueError: that is no request.
         """
-        if urlsplit(url).scheme == "https":
-            raise ValueError(f"{url}: applications speak plain HTTP to their sidecar, which does the TLS: use http://")
-        call = Call(method, url, headers, body, timeout)
+        call = Call.of(request, url, headers=headers, body=_bytes(body), timeout=timeout, protocol=protocol)
+        if call.url.startswith("https:"):
+            raise ValueError(
+                f"{call.url}: applications speak plain HTTP to their sidecar, which does the TLS: use http://"
+            )
+        await self._ready()
         return await self._client.send(call, OUTBOUND, self.proxy.records)
 
     def __repr__(self) -> str:
@@ -88,12 +106,21 @@ class Workload:
 
 
 class Service:
-    """A service of the mesh, with its workloads in order. Made by ``Mesh.service``."""
+    """A service of the mesh, with its workloads in order. Made by ``Mesh.service``.
 
-    def __init__(self, name: str, namespace: str, workloads: tuple[Workload, ...]) -> None:
+    It joins in the background; ``await`` it to see it join. A call waits for it anyway.
+    """
+
+    def __init__(self, name: str, namespace: str, workloads: tuple[Workload, ...], ready: Wait) -> None:
         self.name = name
         self.namespace = namespace
         self.workloads = workloads
+        self._ready = ready
+
+    def __await__(self) -> Generator[Any, None, Service]:
+        """Wait until it has joined and every proxy knows it."""
+        yield from self._ready().__await__()
+        return self
 
     def __iter__(self) -> Iterator[Workload]:
         return iter(self.workloads)
@@ -104,7 +131,8 @@ class Service:
         for workload in self.workloads:
             if workload.name in (wanted, version):
                 return workload
-        raise KeyError(version)
+        names = [workload.name for workload in self.workloads]
+        raise KeyError(f"{self.name} has no version {version!r}{suggestion(wanted, names)}")
 
     @property
     def workload(self) -> Workload:
@@ -138,42 +166,49 @@ class Service:
 class Outsider:
     """A machine without a sidecar: a browser, a stranger. Made by ``Mesh.outsider``."""
 
-    def __init__(self, ip: str, client: Client, contexts: Callable[[str], ssl.SSLContext]) -> None:
+    def __init__(self, ip: str, client: Client, contexts: Callable[[str], ssl.SSLContext], ready: Wait) -> None:
         self.ip = ip
         self._client = client
         self._contexts = contexts
+        self._ready = ready
 
     async def call(
         self,
-        method: str,
-        url: str,
+        request: str,
+        url: str = "",
         *,
         to: Address | Workload | Gateway | None = None,
         headers: Fields = (),
-        body: bytes = b"",
+        body: bytes | str = b"",
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - virtual seconds of a client that gives up
+        protocol: str = "http",
         trust: str = "",
     ) -> Answer:
         """A request straight to an address.
 
         Args:
-            method: In capitals.
-            url: Its host becomes the Host header.
+            request: Method and URL, whose host becomes the Host header; or the method alone.
+            url: The URL, when ``request`` is the method alone.
             to: Where to connect: an address, a gateway (at the URL's port), or a workload (at its application's
                 port, past its sidecar); None takes the URL's own host, which is then an IP address.
             headers: Header fields.
             body: The body.
             timeout: Seconds until the client gives up.
+            protocol: ``http``, ``h2`` or ``grpc``.
             trust: For ``https``: the roots to trust, PEM.
 
         Raises:
             DeadlineExceeded: the client gave up.
             MeshdError: the connection was refused or broke.
+            ValueError: that is no request.
         """
-        parts = urlsplit(url)
+        more = {"headers": headers, "body": _bytes(body), "timeout": timeout, "protocol": protocol}
+        call = Call.of(request, url, **more)
+        parts = urlsplit(call.url)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
-        context = self._contexts(trust) if parts.scheme == "https" else None
-        call = Call(method, url, headers, body, timeout, context)
+        if parts.scheme == "https":
+            call = attrs.evolve(call, context=self._contexts(trust))
+        await self._ready()
         match to:
             case Gateway():
                 return await self._client.send(call, Address(to.ip, to.ports.get(port, port)), to.proxy.records)
@@ -183,29 +218,40 @@ class Outsider:
 
 
 class Gateway:
-    """A gateway of the mesh. Made by ``Mesh.gateway``."""
+    """A gateway of the mesh. Made by ``Mesh.gateway``; joins in the background, as a ``Service``."""
 
-    def __init__(self, ip: str, proxy: ProxyProcess, ports: Mapping[int, int], outsider: Outsider) -> None:
+    def __init__(self, name: str, ip: str, proxy: ProxyProcess, ports: Mapping[int, int], outsider: Outsider) -> None:
+        self.name = name
         self.ip = ip
         self.proxy = proxy
         self.ports = ports
         """From a Gateway server's port to where it is bound, where that differs."""
         self._outsider = outsider
 
+    def __await__(self) -> Generator[Any, None, Gateway]:
+        """Wait until it is ready and runs what is in the store."""
+        yield from self._outsider._ready().__await__()
+        return self
+
     async def call(
         self,
-        method: str,
-        url: str,
+        request: str,
+        url: str = "",
         *,
         headers: Fields = (),
-        body: bytes = b"",
+        body: bytes | str = b"",
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - as Outsider.call
+        protocol: str = "http",
         trust: str = "",
     ) -> Answer:
         """A request from outside, as ``Outsider.call``: the URL's port is the Gateway server's."""
-        return await self._outsider.call(method, url, to=self, headers=headers, body=body, timeout=timeout, trust=trust)
+        return await self._outsider.call(
+            request, url, to=self, headers=headers, body=body, timeout=timeout, protocol=protocol, trust=trust
+        )
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.name} {self.ip}>"
 
 
-async def start_app(nursery: trio.Nursery, workload: Workload, host: str) -> None:
-    """Let a workload's application listen on its machine."""
-    await nursery.start(workload.app.serve, workload._machine, Address(host, workload.address.port))
+def _bytes(body: bytes | str) -> bytes:
+    return body.encode() if isinstance(body, str) else body

@@ -1,0 +1,228 @@
+"""Who plays what: from names, documents and a test's words to the parts of a mesh. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from meshd.api.convert import suggestion
+from meshd.api.document import Document
+from meshd.api.foreign import Foreign
+from meshd.api.kubernetes import Service as KubernetesService
+from meshd.api.networking.destination_rule import DestinationRule
+from meshd.control.hosts import resolve, service_host
+from meshd.control.workloads import selects
+
+if TYPE_CHECKING:
+    from meshd.testing.answer import Answer
+    from meshd.testing.app import Script
+    from meshd.testing.machines import Part
+    from meshd.testing.workload import Gateway, Service, Workload
+
+PORT = 9080
+"""Where applications listen unless something else is said: Bookinfo's port."""
+PROTOCOLS = ("http", "http2", "grpc")
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+CONTROLLERS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
+
+
+@attrs.frozen
+class Role:
+    """A part that the configuration has for somebody: a Service that it declares.
+
+    ``known`` is False when it declares none, and all else is then empty.
+    ``labels`` are those that its selector asks for, ``versions`` what its
+    Deployments or its subsets tell apart ("" for one without a version).
+    """
+
+    name: str
+    namespace: str
+    known: bool = True
+    labels: Mapping[str, str] = attrs.Factory(dict)
+    account: str = ""
+    port: int = 0
+    versions: tuple[str, ...] = ("",)
+
+
+def scripts(
+    name: str,
+    behaviour: Script,
+    versions: Mapping[str, Script] | None,
+    by_version: Mapping[str, Script],
+    method: Callable[..., object],
+) -> dict[str, Script]:
+    """The behaviour of each version.
+
+    Raises:
+        TypeError: a version is the misspelt name of an option of ``method``, or is said twice.
+    """
+    options = [each for each in inspect.signature(method).parameters if each not in ("name", "by_version")]
+    for version in by_version:
+        close = difflib.get_close_matches(version, options, n=1, cutoff=0.8)
+        if close:
+            raise TypeError(
+                f"service({name!r}, {version}=...): did you mean {close[0]}=? A version of this name is"
+                f" written versions={{{version!r}: ...}}"
+            )
+    twice = by_version.keys() & (versions or {}).keys()
+    if twice:
+        raise TypeError(f"service({name!r}): version {min(twice)} is given twice")
+    found = {**(versions or {}), **by_version}
+    return found or {"": behaviour}
+
+
+def check(name: str, namespace: str, protocol: str, services: Mapping[str, Service]) -> None:
+    """See that a service can be added.
+
+    Raises:
+        ValueError: it cannot; says why.
+    """
+    for what, text in (("service", name), ("namespace", namespace)):
+        if DNS_LABEL.fullmatch(text) is None:
+            raise ValueError(
+                f"{text!r} is no name of a {what}: expected letters a to z, digits and dashes, as in reviews"
+            )
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"{protocol!r} is no protocol of a service: it must be one of {', '.join(PROTOCOLS)}")
+    if any((each.name, each.namespace) == (name, namespace) for each in services.values()):
+        raise ValueError(
+            f"there is a service {name!r} in namespace {namespace!r} already;"
+            " let it answer otherwise with .behave(...), or give all its versions at once"
+        )
+
+
+def workload_name(service: str, version: str) -> str:
+    """``reviews-v2``, or ``reviews`` without a version."""
+    return f"{service}-{version}" if version else service
+
+
+def as_version(part: Part, version: str) -> Part:
+    """A part with the label ``version``."""
+    if not version:
+        return part
+    return attrs.evolve(part, labels=tuple(sorted({**dict(part.labels), "version": version}.items())))
+
+
+def service_document(part: Part, protocol: str) -> str:
+    """A Service whose port speaks something else than HTTP/1.1; a sidecar's registration cannot say that yet."""
+    return (
+        f"apiVersion: v1\nkind: Service\nmetadata: {{name: {part.service}, namespace: {part.namespace}}}\n"
+        f"spec:\n  selector: {{meshd.dev/service: {part.service}}}\n"
+        f"  ports:\n  - {{name: {protocol}-80, port: 80, targetPort: {part.port}}}\n"
+        f"  - {{name: {protocol}, port: {part.port}, targetPort: {part.port}}}\n"
+    )
+
+
+def declared(name: str, namespace: str, documents: Iterable[Document]) -> Role:
+    """What the configuration says of a service."""
+    documents = tuple(documents)
+    for document in documents:
+        if isinstance(document.resource, KubernetesService) and (document.name, document.namespace) == (
+            name,
+            namespace,
+        ):
+            return _role(document, document.resource, documents)
+    return Role(name, namespace, known=False)
+
+
+def role(caller: str, documents: Iterable[Document], services: Mapping[str, Service]) -> Role | None:
+    """The part that the configuration has for a caller whom nobody plays yet: ``productpage``, ``productpage.shop``."""
+    name, _, namespace = caller.partition(".")
+    return next(
+        (
+            each
+            for each in roles(documents, services)
+            if each.name == name and each.namespace == (namespace or "default")
+        ),
+        None,
+    )
+
+
+def roles(documents: Iterable[Document], services: Mapping[str, Service]) -> tuple[Role, ...]:
+    """The parts that the configuration has and nobody plays yet."""
+    documents = tuple(documents)
+    taken = {(each.name, each.namespace) for each in services.values()}
+    return tuple(
+        _role(document, document.resource, documents)
+        for document in documents
+        if isinstance(document.resource, KubernetesService)
+        and document.resource.selector
+        and (document.name, document.namespace) not in taken
+    )
+
+
+def _role(document: Document, service: KubernetesService, documents: Sequence[Document]) -> Role:
+    first = service.ports[0] if service.ports else None
+    target = (first.targetPort or first.port) if first is not None else 0
+    pods = list(_pods(service, document.namespace, documents))
+    accounts = [account for _, account in pods if account]
+    versions = tuple(dict.fromkeys(labels.get("version", "") for labels, _ in pods))
+    return Role(
+        document.name,
+        document.namespace,
+        labels=dict(service.selector),
+        account=accounts[0] if accounts else "",
+        port=target if isinstance(target, int) else first.port if first is not None else 0,
+        versions=versions or tuple(dict.fromkeys(_subset_versions(document, documents))) or ("",),
+    )
+
+
+def _pods(
+    service: KubernetesService, namespace: str, documents: Sequence[Document]
+) -> Iterator[tuple[Mapping[str, str], str]]:
+    """Labels and service account of what a Service selects among the Deployments and their kin."""
+    for document in documents:
+        if document.kind not in CONTROLLERS or document.namespace != namespace:
+            continue
+        assert isinstance(document.resource, Foreign)
+        labels = document.resource.get("spec", "template", "metadata", "labels")
+        if isinstance(labels, Mapping) and selects(service.selector.items(), labels):
+            account = document.resource.get("spec", "template", "spec", "serviceAccountName")
+            yield labels, account if isinstance(account, str) else ""
+
+
+def _subset_versions(service: Document, documents: Sequence[Document]) -> Iterator[str]:
+    host = service_host(service.name, service.namespace)
+    for document in documents:
+        rule = document.resource
+        if isinstance(rule, DestinationRule) and resolve(rule.host, document.namespace) == host:
+            yield from (subset.labels["version"] for subset in rule.subsets if "version" in subset.labels)
+
+
+def find(name: str, services: Mapping[str, Service]) -> Workload | None:
+    """A workload by its name, or the first one of a service (``reviews``, ``reviews.shop``); None for nobody."""
+    service = services.get(name) or next(
+        (each for each in services.values() if f"{each.name}.{each.namespace}" == name), None
+    )
+    if service is not None:
+        return service.workload
+    return next((workload for each in services.values() for workload in each if workload.name == name), None)
+
+
+def nobody(name: str, services: Mapping[str, Service], gateways: Sequence[Gateway]) -> str:
+    """That there is nobody of a name, and who there is."""
+    known = [*services, *(workload.name for each in services.values() for workload in each)]
+    known = list(dict.fromkeys([*known, *(gateway.name for gateway in gateways)]))
+    hint = suggestion(name, known) if known else "; nobody has been added yet"
+    if known and not hint:
+        hint = f"; there are {', '.join(sorted(known))}"
+    return f"no service or workload {name!r}{hint}: add it with mesh.service({name!r})"
+
+
+def hint(line: str, answer: Answer, services: Mapping[str, Service]) -> str:
+    """What may be wrong with the test, when a call went where nobody is."""
+    if answer.status < 400 or not {"DF", "NR", "UH"} & set(answer.flags):
+        return ""
+    host = (urlsplit(line.partition(" ")[2]).hostname or "").lower()
+    name = host.partition(".")[0]
+    if any(each.name == name for each in services.values()) or DNS_LABEL.fullmatch(name) is None:
+        return ""
+    close: Any = suggestion(name, [each.name for each in services.values()])
+    close = close if "did you mean" in close else ""
+    return f"no service of this mesh is called {name!r}{close or f': add it with mesh.service({name!r})'}"
