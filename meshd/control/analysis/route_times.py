@@ -27,9 +27,6 @@ FAULT_FOR_EVERYONE: Final = "MD0020"
 FAULT_DISABLES: Final = "MD0021"
 CONNECTING_OUTLASTS_TIMEOUT: Final = "MD0022"
 
-DEFAULT_ATTEMPTS: Final = 2
-"""Retries of a route whose ``retries`` name no number (Istio)."""
-
 UNSAFE_METHODS: Final = frozenset({"POST", "PATCH"})
 """Done twice, they may take effect twice (RFC 9110, section 9.2.2)."""
 
@@ -69,9 +66,9 @@ def route_times(facts: Facts) -> Iterable[Finding]:
 
 def _retries(route: HTTPRoute, path: Path) -> Iterator[Problem]:
     retries = route.retries
-    if retries is None or retries.attempts == 0:
+    if retries is None or not retries.attempts:
         return
-    yield from _outlasting(retries, route.timeout, (*path, "retries"))
+    yield from _outlasting(retries, retries.attempts, route.timeout, (*path, "retries"))
     methods = {_method(match.method.exact) for match in route.match if match.method is not None}
     unsafe = methods & UNSAFE_METHODS
     if not route.match or any(match.method is None for match in route.match) or methods != unsafe:
@@ -92,12 +89,11 @@ def _method(exact: str | None) -> str:
     return exact or ""
 
 
-def _outlasting(retries: HTTPRetry, timeout: Duration | None, path: Path) -> Iterator[Problem]:
+def _outlasting(retries: HTTPRetry, attempts: int, timeout: Duration | None, path: Path) -> Iterator[Problem]:
     """Tries that can never begin, because those before them use the route's time up."""
     each = retries.perTryTimeout
     if not timeout or not each:
         return
-    attempts = DEFAULT_ATTEMPTS if retries.attempts is None else retries.attempts
     if each >= timeout:
         yield remark(
             RETRIES_OUTLAST_TIMEOUT,
@@ -183,7 +179,7 @@ def _connecting(
 ) -> Iterator[Problem]:
     """A server that cannot be reached uses all the time up, so that no other is tried."""
     retries = route.retries
-    if not route.timeout or (retries is not None and (retries.attempts == 0 or retries.perTryTimeout)):
+    if not route.timeout or (retries is not None and (not retries.attempts or retries.perTryTimeout)):
         return
     for index, destination in enumerate(route.route):
         host = facts.hosts.resolve(destination.destination.host, document.namespace)
