@@ -1,49 +1,51 @@
 """Plain values to the classes of ``meshd.api``: strict, and every mistake at once. Pure.
 
-Two passes over one subtree. The first (*sift*) walks the value beside its
-type: it reports fields that are unknown, unsupported or without meaning and
-containers of the wrong shape, and leaves out what the second pass must not see.
-The second is cattrs, with hooks that convert nothing silently: a quoted number
-is not a number, a number is not text, ``"false"`` is not false.
+Every type of field is a *shape* that reads a value in two ways. ``check`` is the
+authority: it knows where it is, gathers every mistake and remark, and goes on.
+``make`` only makes what has nothing to be said about, a few times quicker, and
+raises ``ValueError`` for all else; then ``check`` is asked. Where ``make`` makes
+something, ``check`` makes the same and says nothing.
 
 A class that is made here may have attributes that are text, ``int``, ``float``,
-``bool``, ``Duration``, ``IntOrString``, an enumeration, another such class,
-``tuple[X, ...]``, ``Map[str, X]``, and ``X | None`` of these.
+``bool``, the annotated types of ``meshd.api.common``, an enumeration, another
+such class, ``tuple[X, ...]``, ``Map[str, X]``, ``Any`` for plain data as it
+stands, and ``X | None`` of these.
 """
 
 from __future__ import annotations
 
-import difflib
 import types
-from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Protocol, TypeVar, Union, get_args, get_origin
 
 import attrs
-import cattrs
-from cattrs.errors import BaseValidationError, ClassValidationError, IterableValidationError, IterableValidationNote
-from cattrs.gen import make_dict_structure_fn, override
 
-from meshd.api.common import Duration, IntOrString, Map
+from meshd.api.common import IntOrString, Map
 from meshd.api.document import Path
-from meshd.api.durations import parse_duration
+from meshd.api.foreign import freeze
+from meshd.api.leaves import Parse, describe, leaf, suggestion
 from meshd.api.problem import FIELD_NOT_SUPPORTED, Level, Problem, error, info, warning
+
+__all__ = ["Converter", "describe", "suggestion"]
 
 T = TypeVar("T")
 
-_LARGEST_INTEGER = 2**63 - 1
-
 _DROP = object()
-"""What ``_sift`` returns for a value that the second pass must not see."""
+"""What ``check`` returns for a value that cannot be used."""
 
 
 class Converter:
-    """Makes resources of plain values. Create one and keep it: it compiles a class when it first meets it."""
+    """Makes resources of plain values. Create one and keep it: it compiles a class when it first meets it.
 
-    def __init__(self) -> None:
-        # The whole mutable state: the compiled hooks in cattrs, and the fields of each class.
-        self._cattrs = _strict_converter()
-        self._fields: dict[type, _Fields] = {}
+    Args:
+        protobuf: Read as the JSON of protocol buffers, without a schema of
+            Kubernetes before it: original field names (``trust_domain``) and
+            quoted numbers are taken as well.
+    """
+
+    def __init__(self, *, protobuf: bool = False) -> None:
+        self._protobuf = protobuf
+        # The whole mutable state: the shapes of the types that were met.
+        self._shapes: dict[Any, _Shape] = {}
 
     def structure(self, value: object, cls: type[T], path: Path = ()) -> tuple[T | None, tuple[Problem, ...]]:
         """Make a ``cls`` of plain values.
@@ -56,147 +58,245 @@ class Converter:
         Returns:
             The object, or None if there is any Error; and all problems.
         """
-        problems: list[Problem] = []
-        sifted = self._sift({} if value is None else value, cls, path, problems)
-        if sifted is _DROP:
-            return None, tuple(problems)
+        shape = self._shapes.get(cls) or self._shape(cls)
+        value = {} if value is None else value
         try:
-            result = self._cattrs.structure(sifted, cls)
-        except (BaseValidationError, ValueError) as caught:
-            said = {problem.path for problem in problems}
-            problems += [problem for problem in _problems(caught, path) if not _within(problem.path, said)]
-            return None, tuple(problems)
-        if any(problem.level is Level.ERROR for problem in problems):
+            return shape.make(value), ()
+        except ValueError:
+            pass
+        problems: list[Problem] = []
+        result = shape.check(value, path, problems)
+        if result is _DROP or any(problem.level is Level.ERROR for problem in problems):
             return None, tuple(problems)
         return result, tuple(problems)
 
-    def _sift(self, value: object, cls: Any, path: Path, problems: list[Problem]) -> object:
+    def _shape(self, cls: Any) -> _Shape:
         cls = _without_none(cls)
-        origin = get_origin(cls)
-        if origin is tuple:
-            return self._sift_list(value, get_args(cls)[0], path, problems)
-        if origin is Map:
-            return self._sift_map(value, get_args(cls)[1], path, problems)
-        if attrs.has(cls):
-            return self._sift_class(value, cls, path, problems)
-        if isinstance(value, dict | list):
-            problems.append(error(path, f"expected {_wanted(cls)}, found {describe(value)}"))
-            return _DROP
-        return value
+        known = self._shapes.get(cls)
+        if known is None:
+            known = self._shapes[cls] = self._compile(cls)
+        return known
 
-    def _sift_list(self, value: object, item: Any, path: Path, problems: list[Problem]) -> object:
+    def _compile(self, cls: Any) -> _Shape:
+        origin = get_origin(cls)
+        if cls is Any:
+            return _Plain()
+        if origin is tuple:
+            return _List(self._shape(get_args(cls)[0]))
+        if origin is Map:
+            return _Map(self._shape(get_args(cls)[1]))
+        if attrs.has(cls):
+            return self._compile_class(cls)
+        return _Leaf(*leaf(cls, protobuf=self._protobuf))
+
+    def _compile_class(self, cls: type) -> _Class:
+        attrs.resolve_types(cls)
+        nulls: frozenset[str] = getattr(cls, "NULL_ITEMS", frozenset())
+        fields: dict[str, _Field] = {}
+        for each in attrs.fields(cls):
+            if not each.init or each.metadata.get("derived"):
+                continue
+            shape = self._shape(each.type)
+            name = _json_name(each.name)
+            if name in nulls and isinstance(shape, _List):
+                shape = attrs.evolve(shape, nulls=True)
+            fields[name] = _Field(each.name, shape, required=each.default is attrs.NOTHING)
+        return _Class.of(cls, fields, protobuf=self._protobuf)
+
+
+class _Shape(Protocol):
+    """How one type of field is read."""
+
+    def make(self, value: object) -> Any:
+        """What is made of it.
+
+        Raises:
+            ValueError: There is something to be said about it.
+        """
+
+    def check(self, value: object, path: Path, problems: list[Problem]) -> Any:
+        """What is made of it, or ``_DROP``; and everything there is to be said."""
+
+
+class _Leaf:
+    """A value that holds no others."""
+
+    def __init__(self, make: Parse, wanted: str) -> None:
+        self.make = make
+        self._wanted = wanted
+
+    def check(self, value: object, path: Path, problems: list[Problem]) -> Any:
+        if isinstance(value, dict | list):
+            problems.append(error(path, f"expected {self._wanted}, found {describe(value)}"))
+            return _DROP
+        try:
+            return self.make(value)
+        except ValueError as wrong:
+            problems.append(error(path, str(wrong)))
+            return _DROP
+
+
+class _Plain:
+    """Plain data as it stands."""
+
+    def make(self, value: object) -> Any:
+        return freeze(value)
+
+    def check(self, value: object, _path: Path, _problems: list[Problem]) -> Any:
+        return freeze(value)
+
+
+@attrs.frozen
+class _List:
+    """``nulls``: an item that is null counts as an empty one."""
+
+    item: _Shape
+    nulls: bool = False
+
+    def make(self, value: object) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise ValueError
+        make = self.item.make
+        return tuple([make(each) for each in value])
+
+    def check(self, value: object, path: Path, problems: list[Problem]) -> Any:
         if not isinstance(value, list):
             remedy = '; write it as an item: "- ..."' if not isinstance(value, dict) else ""
             problems.append(error(path, f"expected a list, found {describe(value)}{remedy}"))
             return _DROP
-        sifted = [self._sift(each, item, (*path, index), problems) for index, each in enumerate(value)]
-        return [None if each is _DROP else each for each in sifted]
-
-    def _sift_map(self, value: object, item: Any, path: Path, problems: list[Problem]) -> object:
-        if not isinstance(value, dict):
-            problems.append(error(path, f"expected a mapping, found {describe(value)}"))
-            return _DROP
-        sifted = {key: self._sift(each, item, (*path, key), problems) for key, each in value.items()}
-        return {key: each for key, each in sifted.items() if each is not _DROP}
-
-    def _sift_class(self, value: object, cls: type, path: Path, problems: list[Problem]) -> object:
-        if not isinstance(value, dict):
-            problems.append(error(path, f"expected a mapping, found {describe(value)}"))
-            return _DROP
-        fields = self._fields.get(cls)
-        if fields is None:
-            fields = self._fields[cls] = _Fields.of(cls)
-        sifted: dict[str, object] = {}
-        for key, each in value.items():
-            if each is None:  # As in JSON for Kubernetes: null is "not given".
-                continue
-            here = (*path, key)
-            fields.judge(key, here, problems)
-            if key in fields.types:
-                inner = self._sift(each, fields.types[key], here, problems)
-                if inner is not _DROP:
-                    sifted[key] = inner
-        return sifted
+        found = []
+        for index, each in enumerate(value):
+            here = (*path, index)
+            if each is None and self.nulls:
+                problems.append(info(here, "an item without anything in it is for everything"))
+            found.append(self.item.check({} if each is None and self.nulls else each, here, problems))
+        return tuple(found)
 
 
 @attrs.frozen
-class _Fields:
+class _Map:
+    item: _Shape
+
+    def make(self, value: object) -> Map[str, Any]:
+        if type(value) is not dict:
+            raise ValueError
+        make = self.item.make
+        return Map({key: make(each) for key, each in value.items()})
+
+    def check(self, value: object, path: Path, problems: list[Problem]) -> Any:
+        if not isinstance(value, dict):
+            problems.append(error(path, f"expected a mapping, found {describe(value)}"))
+            return _DROP
+        return Map({key: self.item.check(each, (*path, key), problems) for key, each in value.items()})
+
+
+@attrs.frozen
+class _Field:
+    """One attribute: its name in Python, and how it is read."""
+
+    attribute: str
+    shape: _Shape
+    required: bool
+
+
+@attrs.frozen
+class _Class:
     """What a class knows of its fields, by their names in JSON."""
 
-    types: dict[str, Any]
-    unsupported: frozenset[str]
-    refused: frozenset[str]
-    irrelevant: frozenset[str]
+    resource: type[Any]
+    fields: dict[str, _Field]
+    remarked: dict[str, Problem]
+    """What to say about a field's being there; the path is filled in."""
     silent: frozenset[str]
+    protobuf: bool
+    quick: dict[str, tuple[str, Parse]]
+    """The fields that there is nothing to say about."""
+    required: tuple[str, ...]
+    """Attributes."""
 
     @classmethod
-    def of(cls, resource: type) -> _Fields:
-        attrs.resolve_types(resource)
+    def of(cls, resource: type, fields: dict[str, _Field], *, protobuf: bool) -> _Class:
+        remarked = {
+            **dict.fromkeys(getattr(resource, "IRRELEVANT", ()), _NO_MEANING),
+            **dict.fromkeys(getattr(resource, "UNSUPPORTED", ()), _NOT_SUPPORTED),
+            **dict.fromkeys(getattr(resource, "REFUSED", ()), _REFUSED),
+        }
         return cls(
-            {_json_name(field.name): field.type for field in attrs.fields(resource)},
-            getattr(resource, "UNSUPPORTED", frozenset()),
-            getattr(resource, "REFUSED", frozenset()),
-            getattr(resource, "IRRELEVANT", frozenset()),
-            getattr(resource, "BOOKKEEPING", frozenset()),
+            resource,
+            fields,
+            remarked,
+            frozenset(getattr(resource, "BOOKKEEPING", ())),
+            protobuf,
+            {name: (each.attribute, each.shape.make) for name, each in fields.items() if name not in remarked},
+            tuple(each.attribute for each in fields.values() if each.required),
         )
 
-    def judge(self, key: str, path: Path, problems: list[Problem]) -> None:
+    def make(self, value: object) -> Any:
+        if type(value) is not dict:
+            raise ValueError
+        quick = self.quick
+        found: dict[str, Any] = {}
+        for key, each in value.items():
+            known = quick.get(key)
+            if known is None:
+                if key in self.silent:
+                    continue
+                raise ValueError
+            if each is not None:  # As in JSON for Kubernetes: null is "not given".
+                found[known[0]] = known[1](each)
+        for attribute in self.required:
+            if attribute not in found:
+                raise ValueError
+        return self.resource(**found)
+
+    def check(self, value: object, path: Path, problems: list[Problem]) -> Any:
+        if not isinstance(value, dict):
+            problems.append(error(path, f"expected a mapping, found {describe(value)}"))
+            return _DROP
+        found: dict[str, Any] = {}
+        whole = True
+        for key, each in value.items():
+            name = self._name(key)
+            here = (*path, key)
+            self._judge(name, each, here, problems)
+            field = self.fields.get(name)
+            if field is None or each is None:
+                continue
+            made = field.shape.check(each, here, problems)
+            whole = whole and made is not _DROP
+            found[field.attribute] = made
+        for name, field in self.fields.items():
+            if field.required and field.attribute not in found:
+                problems.append(error(path, f'the field "{name}" is missing'))
+                whole = False
+        return self.resource(**found) if whole else _DROP
+
+    def _name(self, key: str) -> str:
+        """A field's name in JSON; with protocol buffers it may be written in the original form."""
+        if not self.protobuf or "_" not in key:
+            return key
+        flat = key.replace("_", "").lower()
+        return next((name for name in self.fields if name.lower() == flat), key)
+
+    def _judge(self, name: str, value: object, path: Path, problems: list[Problem]) -> None:
         """Say what there is to say about a field's being there."""
-        if key in self.refused:
-            problems.append(
-                error(
-                    path,
-                    "meshd does not support this field yet, and without it more would be let in than this asks for",
-                    at_value=False,
-                    code=FIELD_NOT_SUPPORTED,
-                )
-            )
-        elif key in self.unsupported:
-            problems.append(
-                warning(path, "meshd does not support this field yet: it has no effect", code=FIELD_NOT_SUPPORTED)
-            )
-        elif key in self.irrelevant:
-            problems.append(info(path, "this field has no meaning to a mesh"))
-        elif key not in self.types and key not in self.silent:
-            known = self.types.keys() | self.unsupported | self.refused | self.irrelevant
-            problems.append(error(path, f"unknown field{suggestion(key, known)}", at_value=False))
+        remark = self.remarked.get(name)
+        if remark is not None:
+            if value is not None:
+                problems.append(attrs.evolve(remark, path=path))
+        elif name not in self.fields and name not in self.silent:
+            known = self.fields.keys() | self.remarked.keys()
+            problems.append(error(path, f"unknown field{suggestion(name, known)}", at_value=False))
 
 
-def _within(path: Path, said: set[Path]) -> bool:
-    """Whether this place, or one around it, was spoken of before."""
-    return any(path[:length] in said for length in range(1, len(path) + 1))
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """``; did you mean "weight"?``, or what there is to choose from when that is short, or nothing."""
-    choices = sorted(known)
-    lower = {choice.lower(): choice for choice in choices}
-    flat = word.replace("_", "").replace("-", "").lower()
-    close = [lower[flat]] if flat in lower else difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if close:
-        return f'; did you mean "{close[0]}"?'
-    if 0 < len(choices) <= 6:
-        return f"; known here: {', '.join(choices)}"
-    return ""
-
-
-def describe(value: object) -> str:
-    """A value in a sentence: ``the number 5``, ``a list``; long text is cut."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return f"the boolean {str(value).lower()}"
-        case int() | float():
-            return f"the number {value}"
-        case str():
-            return f'the text "{value if len(value) <= 40 else value[:37] + "..."}"'
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
-        case _:  # pragma: no cover  YAML gives nothing else
-            return type(value).__name__
+_NO_MEANING = info((), "this field has no meaning to a mesh")
+_NOT_SUPPORTED = warning((), "meshd does not support this field yet: it has no effect", code=FIELD_NOT_SUPPORTED)
+_REFUSED = error(
+    (),
+    "meshd does not support this field yet, and without it more would be let in than this asks for",
+    at_value=False,
+    code=FIELD_NOT_SUPPORTED,
+)
 
 
 def _json_name(attribute: str) -> str:
@@ -209,151 +309,3 @@ def _without_none(cls: Any) -> Any:
         rest = tuple(each for each in get_args(cls) if each is not type(None))
         return rest[0] if len(rest) == 1 else IntOrString
     return cls
-
-
-_WANTED: dict[Any, str] = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    Duration: "a duration such as 2s",
-    IntOrString: "a number or a name",
-}
-
-
-def _wanted(cls: Any) -> str:
-    if isinstance(cls, type) and issubclass(cls, StrEnum):
-        return f"one of {', '.join(cls)}"
-    return _WANTED.get(cls, "a value")
-
-
-def _structure_text(value: object, _: object) -> str:
-    if isinstance(value, str):
-        return value
-    remedy = ""
-    if isinstance(value, bool):
-        remedy = " (so are yes, no, on, off, y and n); put it in quotes"
-    elif isinstance(value, int | float):
-        remedy = "; put it in quotes"
-    raise ValueError(f"expected text, found {describe(value)}{remedy}")
-
-
-def _structure_integer(value: object, _: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) > _LARGEST_INTEGER:
-            raise ValueError("this number is too large")
-        return value
-    remedy = "; take the quotes away" if isinstance(value, str) and value.isdecimal() else ""
-    raise ValueError(f"expected a whole number, found {describe(value)}{remedy}")
-
-
-def _structure_float(value: object, _: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise ValueError(f"expected a number, found {describe(value)}")
-
-
-def _structure_boolean(value: object, _: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError(f"expected true or false, found {describe(value)}")
-
-
-def _structure_duration(value: object, _: object) -> Duration:
-    if isinstance(value, str):
-        return Duration(parse_duration(value))
-    remedy = f"; write {value}s for seconds" if isinstance(value, int) and not isinstance(value, bool) else ""
-    raise ValueError(f"expected a duration such as 2s or 100ms, found {describe(value)}{remedy}")
-
-
-def _structure_int_or_string(value: object, _: object) -> int | str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _structure_integer(value, int)
-    raise ValueError(f"expected a number or a name, found {describe(value)}")
-
-
-def _structure_enum(value: object, cls: type[StrEnum]) -> StrEnum:
-    try:
-        return cls(cast("str", value))
-    except ValueError:
-        hint = suggestion(value, tuple(cls)) if isinstance(value, str) else ""
-        if "did you mean" not in hint:
-            hint = f"; it must be one of {', '.join(cls)}"
-        raise ValueError(f"unknown value: {describe(value)}{hint}") from None
-
-
-def _strict_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
-    converter.register_structure_hook(str, _structure_text)
-    converter.register_structure_hook(int, _structure_integer)
-    converter.register_structure_hook(float, _structure_float)
-    converter.register_structure_hook(bool, _structure_boolean)
-    # After ``str``, of which it is a subclass: the nearer of the two is taken.
-    converter.register_structure_hook(StrEnum, _structure_enum)
-    converter.register_structure_hook_func(lambda cls: cls is Duration, _structure_duration)
-    converter.register_structure_hook_func(lambda cls: cls == IntOrString, _structure_int_or_string)
-    converter.register_structure_hook_func(
-        lambda cls: cls == (IntOrString | None),
-        lambda value, cls: None if value is None else _structure_int_or_string(value, cls),
-    )
-    converter.register_structure_hook_factory(_is_map, lambda cls: _map_hook(converter, cls))
-    converter.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(converter, cls))
-    return converter
-
-
-def _is_map(cls: Any) -> bool:
-    origin: Any = get_origin(cls)
-    return origin is Map
-
-
-def _class_hook(converter: cattrs.Converter, cls: type) -> Callable[[Mapping[str, Any], Any], Any]:
-    attrs.resolve_types(cls)
-    renamed: dict[str, Any] = {
-        field.name: override(rename=_json_name(field.name))
-        for field in attrs.fields(cls)
-        if field.name != _json_name(field.name)
-    }
-    return make_dict_structure_fn(
-        cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True, **renamed
-    )
-
-
-def _map_hook(converter: cattrs.Converter, cls: Any) -> Callable[[Mapping[str, Any], Any], Map[str, Any]]:
-    item = get_args(cls)[1]
-    hook = converter.get_structure_hook(item)
-
-    def structure(value: Mapping[str, Any], _: object) -> Map[str, Any]:
-        result: dict[str, Any] = {}
-        wrong: list[Exception] = []
-        for key, each in value.items():
-            try:
-                result[key] = hook(each, item)
-            except Exception as caught:  # noqa: BLE001  gathered and raised as one, as cattrs does
-                caught.add_note(IterableValidationNote(f"at {key}", key, item))
-                wrong.append(caught)
-        if wrong:
-            raise IterableValidationError("mapping", wrong, cls)
-        return Map(result)
-
-    return structure
-
-
-def _problems(caught: BaseException, path: Path) -> list[Problem]:
-    """The leaves of cattrs' tree of exceptions, with their paths."""
-    if isinstance(caught, ClassValidationError):
-        with_notes, others = caught.group_exceptions()
-        return [
-            *(each for inner, note in with_notes for each in _problems(inner, (*path, _json_name(note.name)))),
-            *(each for inner in others for each in _problems(inner, path)),
-        ]
-    if isinstance(caught, IterableValidationError):
-        indexed, others = caught.group_exceptions()
-        return [
-            *(each for inner, step in indexed for each in _problems(inner, (*path, step.index))),
-            *(each for inner in others for each in _problems(inner, path)),
-        ]
-    if isinstance(caught, KeyError):
-        return [error(path[:-1], f'the field "{path[-1]}" is missing')]
-    return [error(path, str(caught))]

@@ -14,10 +14,12 @@ from meshd.api.convert import Converter, suggestion
 from meshd.api.document import format_path
 from meshd.api.kinds import KINDS
 from meshd.api.kubernetes import Service
+from meshd.api.mesh.config import MeshConfig
+from meshd.api.mesh.networks import MeshNetworks
 from meshd.api.networking.destination_rule import ClientTLSmode, DestinationRule
 from meshd.api.networking.gateway import ServerTLSSettings
 from meshd.api.networking.service_entry import ServiceEntry
-from meshd.api.networking.virtual_service import Destination, HTTPRoute, VirtualService
+from meshd.api.networking.virtual_service import Destination, HTTPMatchRequest, HTTPRetry, HTTPRoute, VirtualService
 from meshd.api.problem import Level
 from meshd.api.security import AuthorizationPolicy, From, Source
 
@@ -96,9 +98,18 @@ def test_numbers_or_names(converter: Converter) -> None:
             HTTPRoute,
             'expected a whole number, found the text "50"; take the quotes away',
         ),
-        ({"retries": {"attempts": 1.0}}, HTTPRoute, "expected a whole number, found the number 1.0"),
+        ({"retries": {"attempts": 1.5}}, HTTPRoute, "expected a whole number, found the number 1.5"),
         ({"retries": {"attempts": False}}, HTTPRoute, "expected a whole number, found the boolean false"),
-        ({"retries": {"attempts": 2**70}}, HTTPRoute, "this number is too large"),
+        ({"retries": {"attempts": 2**70}}, HTTPRoute, "this number is too large: the greatest is 2147483647"),
+        ({"retries": {"attempts": -(2**31) - 1}}, HTTPRoute, "this number is too small: the least is -2147483648"),
+        ({"match": [{"port": -1}]}, HTTPRoute, "match[0].port: this number is too small: the least is 0"),
+        (
+            {"match": [{"port": 2**32}]},
+            HTTPRoute,
+            "match[0].port: this number is too large: the greatest is 4294967295",
+        ),
+        ({"match": [{"port": 1e300}]}, HTTPRoute, "match[0].port: this number is too large"),
+        ({"directResponse": {"status": 200, "body": {"bytes": "a!"}}}, HTTPRoute, "body.bytes: expected base64"),
         ({"fault": {"abort": {"percentage": {"value": "50"}}}}, HTTPRoute, 'expected a number, found the text "50"'),
         ({"fault": {"abort": {"percentage": {"value": True}}}}, HTTPRoute, "expected a number, found the boolean true"),
         ({"httpsRedirect": "false"}, ServerTLSSettings, 'expected true or false, found the text "false"'),
@@ -106,7 +117,7 @@ def test_numbers_or_names(converter: Converter) -> None:
         ({"match": {"uri": {}}}, HTTPRoute, "match: expected a list, found a mapping"),
         ({"hosts": "reviews"}, VirtualService, 'hosts: expected a list, found the text "reviews"; write it as an item'),
         ({"match": [[]]}, HTTPRoute, "match[0]: expected a mapping, found a list"),
-        ({"match": [None]}, HTTPRoute, "match[0]: expected a mapping, found nothing"),
+        ({"route": [None]}, HTTPRoute, "route[0]: expected a mapping, found nothing"),
         ({"match": [{"headers": []}]}, HTTPRoute, "match[0].headers: expected a mapping, found a list"),
         ({"match": [{"headers": {"x": None}}]}, HTTPRoute, "match[0].headers.x: expected a mapping, found nothing"),
         ({"match": [{"sourceLabels": {"v": 1}}]}, HTTPRoute, "sourceLabels.v: expected text, found the number 1"),
@@ -143,14 +154,14 @@ def test_every_mistake_at_once(converter: Converter) -> None:
         "what": {},
     }
     assert said(converter, value, VirtualService) == [
-        'error http[0].route[0].wieght: unknown field; did you mean "weight"?',
-        "error http[1]: expected a mapping, found the number 5",
-        "error what: unknown field; known here: exportTo, gateways, hosts, http, tcp, tls",
-        "error hosts[0]: expected text, found the number 1; put it in quotes",
         'error http[0].route[0].destination: the field "host" is missing',
+        'error http[0].route[0].wieght: unknown field; did you mean "weight"?',
         'error http[0].route[0].weight: expected a whole number, found the text "5"; take the quotes away',
         "error http[0].timeout: expected a duration such as 2s or 100ms, found the number 3; write 3s for seconds",
+        "error http[1]: expected a mapping, found the number 5",
         'error http[2].redirect.port: expected a whole number, found the text "x"',
+        "error hosts[0]: expected text, found the number 1; put it in quotes",
+        "error what: unknown field; known here: exportTo, gateways, hosts, http, tcp, tls",
     ]
 
 
@@ -228,6 +239,66 @@ SHAPES = st.recursive(
     ),
     max_leaves=25,
 )
+
+
+def test_a_whole_number_may_have_a_point(converter: Converter) -> None:
+    assert made(converter, {"attempts": 3.0}, HTTPRetry).attempts == 3
+    assert type(made(converter, {"attempts": 3.0}, HTTPRetry).attempts) is int
+
+
+def test_an_empty_match_is_for_everything(converter: Converter) -> None:
+    route, problems = converter.structure({"match": [None, {"port": 80}]}, HTTPRoute)
+    assert route is not None
+    assert route.match == (HTTPMatchRequest(), HTTPMatchRequest(port=80))
+    assert [problem.text for problem in problems] == ["match[0]: an item without anything in it is for everything"]
+
+
+def test_an_unknown_field_is_told_though_it_is_null(converter: Converter) -> None:
+    assert said(converter, {"exportto": None}, VirtualService) == [
+        'error exportto: unknown field; did you mean "exportTo"?'
+    ]
+
+
+def test_protobuf() -> None:
+    converter = Converter(protobuf=True)
+    value = {
+        "trust_domain": "a.example",
+        "default_config": {"concurrency": "2", "tracing": {"sampling": "10.5"}, "statNameLength": 5.0},
+        "outboundTrafficPolicy": {},
+        "extensionProviders": [{"name": "x", "envoyFileAccessLog": {"logFormat": {"labels": {"a": ["%B%", 1]}}}}],
+    }
+    config: MeshConfig = made(converter, value, MeshConfig)
+    assert config.trustDomain == "a.example"
+    assert config.defaultConfig.concurrency == 2
+    assert config.defaultConfig.drainDuration == 45.0
+    assert config.defaultConfig.tracing is not None
+    assert config.defaultConfig.tracing.sampling == 10.5
+    assert config.outboundTrafficPolicy.mode == "REGISTRY_ONLY"
+    log = config.extensionProviders[0].envoyFileAccessLog
+    assert log is not None
+    assert log.logFormat is not None
+    assert log.logFormat.labels == Map({"a": ("%B%", 1)})
+    assert hash(config) == hash(made(converter, value, MeshConfig))
+    assert said(converter, {"trust_domian": 1, "enableAutoMtls": "true"}, MeshConfig) == [
+        'error trust_domian: unknown field; did you mean "trustDomain"?',
+        'error enableAutoMtls: expected true or false, found the text "true"; take the quotes away',
+    ]
+
+
+RESOURCES = [*(kind.resource for kind in KINDS), MeshConfig, MeshNetworks]
+
+
+@settings(max_examples=300, deadline=None)
+@given(resource=st.sampled_from(RESOURCES), value=SHAPES)
+def test_the_quick_way_makes_the_same(converter: Converter, resource: Any, value: Any) -> None:
+    shape = converter._shape(resource)
+    try:
+        quick = shape.make(value)
+    except ValueError:
+        return
+    problems: list[Any] = []
+    assert shape.check(value, (), problems) == quick
+    assert problems == []
 
 
 @settings(max_examples=300, deadline=None)

@@ -70,8 +70,7 @@ def classes(*, with_effect: bool = False) -> dict[str, list[type]]:
 
 def without_effect(resource: type) -> frozenset[str]:
     """Fields that are read and not acted upon."""
-    groups = (getattr(resource, group, frozenset()) for group in ("UNSUPPORTED", "REFUSED"))
-    return frozenset().union(*groups)
+    return frozenset({*getattr(resource, "UNSUPPORTED", ()), *getattr(resource, "REFUSED", ())})
 
 
 def known(resource: type) -> set[str]:

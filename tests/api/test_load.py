@@ -250,6 +250,6 @@ def test_the_value_of_a_secret_is_never_told(loader: Loader) -> None:
     text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {pin: 271828}\ndata: {b: [x31415]}\n"
     lines = said(loader, text)
     assert lines == [
-        "f.yaml:5:11 error IST0106 Secret default/a: data.b: expected text; put it in quotes",
         "f.yaml:4:19 error IST0106 Secret default/a: stringData.pin: expected text; put it in quotes",
+        "f.yaml:5:11 error IST0106 Secret default/a: data.b: expected text; put it in quotes",
     ]

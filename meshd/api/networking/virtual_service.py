@@ -141,7 +141,7 @@ class HTTPRewrite:
 
 @attrs.frozen
 class HTTPRetry:
-    """``attempts`` absent is 2, 0 turns retries off; ``retryOn`` empty is the default list."""
+    """``attempts`` 0 or absent turns retries off; ``retryOn`` empty is the default list."""
 
     attempts: Int32 | None = None
     perTryTimeout: Duration | None = None
@@ -236,10 +236,9 @@ class HTTPRoute:
     corsPolicy: CorsPolicy | None = None
     headers: Headers | None = None
 
+    NULL_ITEMS: ClassVar[frozenset[str]] = frozenset({"match"})
     # Mirrors are compiled, but the data plane does not send them yet.
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset(
-        {"delegate", "corsPolicy", "mirror", "mirrors", "mirrorPercent", "mirrorPercentage"}
-    )
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"mirror", "mirrors", "mirrorPercent", "mirrorPercentage"})
 
 
 @attrs.frozen
