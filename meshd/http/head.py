@@ -157,6 +157,21 @@ class Headers:
             lower = self._lower = b"\r\n" + self._block.lower()
         return b"\r\n" + prefix in lower
 
+    def lines(self, pattern: re.Pattern[bytes]) -> list[bytes]:
+        r"""Every line that a pattern finds, all in one search.
+
+        Args:
+            pattern: Matches ``\r\nname: value`` in lower case, up to the CR LF that ends the line.
+
+        Returns:
+            The lines as they are, without their ends.
+        """
+        lower = self._lower
+        if lower is None:
+            lower = self._lower = b"\r\n" + self._block.lower()
+        block = self._block
+        return [block[match.start() : match.end() - 2] for match in pattern.finditer(lower)]
+
     def cut(self, lines: re.Pattern[bytes]) -> list[bytes]:
         r"""Take out every line that a pattern finds, all in one search.
 
@@ -169,13 +184,19 @@ class Headers:
         lower = self._lower
         if lower is None:
             lower = self._lower = b"\r\n" + self._block.lower()
+        block = self._block
         taken: list[bytes] = []
-        for match in reversed([*lines.finditer(lower)]):
-            # As in ``remove``: the same indices span the line and its end in the block.
+        cut = 0
+        for match in lines.finditer(lower):
+            # As in ``remove``: the same indices span the line and its end in the block; each cut moves what follows.
             start, end = match.span()
-            taken.insert(0, self._block[start : end - 2])
-            self._block = self._block[:start] + self._block[end:]
-            self._lower = lower = lower[:start] + lower[end:]
+            start -= cut
+            end -= cut
+            taken.append(block[start : end - 2])
+            block = block[:start] + block[end:]
+            lower = lower[:start] + lower[end:]
+            cut += end - start
+        self._block, self._lower = block, lower
         return taken
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:

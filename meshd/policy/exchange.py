@@ -43,6 +43,12 @@ class ConnectionInfo:
     mtls: bool = False
     listener: str = ""
     chain: str = ""
+    logged: bytes = attrs.field(init=False, eq=False, repr=False)
+    """``local peer server-name`` for log lines: rendered here, once per connection."""
+
+    @logged.default
+    def _render_logged(self) -> bytes:
+        return f"{self.local} {self.peer} {self.server_name or '-'}".encode("utf-8", "surrogateescape")
 
 
 @attrs.define

@@ -55,6 +55,13 @@ def client_cert_entry(tls: TlsInfo | None) -> bytes:
     return ";".join(parts).encode()
 
 
+def _mode(said: str, *, shown: bool) -> str:
+    """``forward_only`` believes whoever showed a certificate, and nobody else."""
+    if said != "forward_only":
+        return said
+    return "always_forward" if shown else "sanitize"
+
+
 class Introduction:
     """What one connection's requests are given. Made per connection; ``apply`` once per request."""
 
@@ -72,6 +79,7 @@ class Introduction:
         "_proto_line",
         "_request_id",
         "_stranger",
+        "_stranger_lines",
     )
 
     def __init__(
@@ -86,14 +94,14 @@ class Introduction:
         self._hops = http.trusted_hops
         self._peer = peer.host.encode()
         self._proto = b"http" if tls is None else b"https"
-        self._mode = http.forward_client_cert
         self._entry = client_cert_entry(tls)
+        self._mode = mode = _mode(http.forward_client_cert, shown=bool(self._entry))
         self._request_id = request_id
         # Rendered once: nearly every request gets the same lines.
-        certifies = bool(self._entry) and http.forward_client_cert in _SETTING
+        certifies = bool(self._entry) and mode in _SETTING
         self._entry_line = b"%b: %b\r\n" % (CLIENT_CERT, self._entry) if certifies else b""
-        self._appends = bool(self._entry) and http.forward_client_cert == "append_forward"
-        keeps = self._appends or http.forward_client_cert == "always_forward"
+        self._appends = bool(self._entry) and mode == "append_forward"
+        keeps = self._appends or mode == "always_forward"
         self._claims = _CLAIMS_BUT_CERTIFICATE if keeps else _CLAIMS
         self._claimed_line = b"" if keeps else self._entry_line
         self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
@@ -101,6 +109,7 @@ class Introduction:
         if self._stranger:
             forwarded_for = b"%b: %b\r\n%b: %b\r\n" % (FORWARDED_FOR, self._peer, EXTERNAL_ADDRESS, self._peer)
         self._fresh_lines = b"%b%b%b%b: " % (self._entry_line, forwarded_for, self._proto_line, REQUEST_ID)
+        self._stranger_lines = b"%b%b%b%b: " % (self._claimed_line, forwarded_for, self._proto_line, REQUEST_ID)
 
     def apply(self, exchange: Exchange) -> None:
         """Edit a request's head; note its id and, where hops are trusted, whom it comes from."""
@@ -148,17 +157,18 @@ class Introduction:
         headers = head.headers
         if self._hops:
             exchange.remote_host = forwarded_host(headers, self._hops - 1)
-        before = b",".join(
-            [
-                line.partition(b":")[2].strip(b" \t")
-                for line in headers.cut(self._claims)
-                if line[:16].lower() == b"x-forwarded-for:"
-            ]
-        )
+        before = b""
+        for line in headers.cut(self._claims):
+            if line[:16].lower() == b"x-forwarded-for:":
+                value = line[16:].strip(b" \t")
+                before = b"%b,%b" % (before, value) if before else value
         if self._appends:
             self._certify(headers)
         head.scheme = self._proto
         request_id = self._request_id()
+        if not before and not exchange.remote_host:
+            headers.append(b"%b%b\r\n" % (self._stranger_lines, request_id))
+            return request_id
         peer = b"%b,%b" % (before, self._peer) if before else self._peer
         external = exchange.remote_host.encode() or self._peer
         headers.append(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 _BATCH = 256
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_OWN = 12
+"""Hexadecimal digits that each id of a batch has to itself; the rest is the batch's."""
 
 
 class Bits(Protocol):
@@ -30,7 +31,10 @@ class RequestIds:
         return self._ready.pop()
 
     def _fill(self) -> None:
-        digits = f"{self._rng.getrandbits(128 * _BATCH):0{32 * _BATCH}x}"
-        for at in range(0, len(digits), 32):
-            d = digits[at : at + 32]
-            self._ready.append(f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{_VARIANT[d[16]]}{d[17:20]}-{d[20:]}".encode())
+        # 48 bits to itself and 74 of its batch: two ids are equal as rarely as one in 2**33 batches has
+        # a repeated own part. The own part comes first because samplers look at an id's first digits.
+        size = _OWN * _BATCH
+        digits = b"%0*x" % (size + 32, self._rng.getrandbits(4 * (size + 32)))
+        batch = digits[size:]
+        rest = b"-4%b-%c%b-%b" % (batch[:3], b"89ab"[int(batch[3:4], 16) & 3], batch[4:7], batch[7:19])
+        self._ready = [digits[at : at + 8] + b"-" + digits[at + 8 : at + _OWN] + rest for at in range(0, size, _OWN)]

@@ -44,6 +44,10 @@ class ConnectionRecord(Protocol):
     def mtls(self) -> bool: ...
     @property
     def chain(self) -> str: ...
+    @property
+    def logged(self) -> bytes:
+        """``local peer server-name``, as log lines have them; rendered once."""
+        ...
 
 
 class ExchangeRecord(Protocol):
