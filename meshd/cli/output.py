@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -52,6 +53,11 @@ def emit_data(format: str, data: object) -> None:
         import yaml
 
         print(yaml.safe_dump(data, sort_keys=False, default_flow_style=False), end="")
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether to write colours: to a terminal, unless ``NO_COLOR`` is set (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

@@ -6,6 +6,8 @@ where a step's document stands is looked up afterwards (``places``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from meshd.explain.call import Call
@@ -13,21 +15,24 @@ from meshd.explain.connection import take
 from meshd.explain.decision import Decision, Seen, Share, Verdict
 from meshd.explain.request import follow
 from meshd.explain.upstream import go_up
+from meshd.snapshot.cluster import Cluster
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import TcpProxy
 from meshd.snapshot.match import Step
 from meshd.snapshot.snapshot import Snapshot
 
 
-def decide(snapshot: Snapshot, mode: Direction, call: Call, *, endpoints_known: bool = True) -> Decision:
+def decide(
+    snapshot: Snapshot, mode: Direction, call: Call, endpoints_known: Callable[[Cluster], bool] = lambda _cluster: True
+) -> Decision:
     """What a proxy does with a call.
 
     Args:
         snapshot: The proxy's.
         mode: Which way the call comes to it.
         call: The call.
-        endpoints_known: An empty list of endpoints means that there are none,
-            and not that nobody has said which there are.
+        endpoints_known: Whether an empty list of a cluster's endpoints means that
+            there are none, and not that nobody has said which there are.
     """
     steps: list[Step] = []
     decision, taken = take(snapshot, mode, call, Decision(), steps.append)
@@ -37,8 +42,8 @@ def decide(snapshot: Snapshot, mode: Direction, call: Call, *, endpoints_known: 
         else:
             decision, _ = follow(snapshot, call, taken, decision, steps.append)
         if decision.cluster:
-            decision = go_up(snapshot, mode, decision, steps.append, endpoints_known=endpoints_known)
-    seen = tuple(Seen(each.at, each.rule, each.matched, each.because, each.name, each.resource) for each in steps)
+            decision = go_up(snapshot, mode, decision, steps.append, endpoints_known)
+    seen = tuple(_seen(each) for each in steps)
     return attrs.evolve(decision, steps=seen)
 
 
@@ -47,3 +52,7 @@ def _opaque(proxy: TcpProxy, decision: Decision) -> Decision:
     shares = tuple(Share(name, 100.0 * weight / total) for name, weight in proxy.clusters)
     most = max(shares, key=lambda share: share.percent)
     return attrs.evolve(decision, cluster=most.cluster, shares=shares, verdict=Verdict.ALLOW)
+
+
+def _seen(step: Step) -> Seen:
+    return Seen(step.at, step.rule, step.matched, step.because, step.name, step.resource, step.match)

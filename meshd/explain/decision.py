@@ -45,6 +45,7 @@ class Seen:
     because: str
     name: str = ""
     resource: str = ""
+    match: int = -1
     file: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -52,6 +53,7 @@ class Seen:
         return {
             "at": self.at,
             "rule": self.rule,
+            **({"match": self.match} if self.match >= 0 else {}),
             "matched": self.matched,
             "because": self.because,
             "name": self.name,

@@ -103,8 +103,8 @@ def _find(
     _record_routes(host, head, record)
     if isinstance(found, RouteEntry):
         origin = found.route.origin
-        match = getattr(origin, "match", -1)
-        decision = attrs.evolve(decision, route=RouteTaken(found.route.name, origin.resource, origin.rule, match))
+        taken = RouteTaken(found.route.name, origin.resource, origin.rule, origin.match)
+        decision = attrs.evolve(decision, route=taken)
     return found, decision
 
 
@@ -116,8 +116,9 @@ def _record_routes(host: VirtualHost, head: RequestHead, record: Recorder) -> No
     """The routes looked at, each with its rule's index in its document."""
 
     def in_document(step: Step) -> None:
-        origin = host.routes[step.rule].origin if step.rule >= 0 else None
-        record(attrs.evolve(step, rule=origin.rule) if origin is not None and origin.resource else step)
+        origin = host.routes[step.rule].origin
+        found = attrs.evolve(step, rule=origin.rule, match=origin.match) if origin.resource else step
+        record(found)
 
     select_route_in(host, head, in_document)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -20,7 +21,11 @@ UNAVAILABLE: Final = 503
 
 
 def go_up(
-    snapshot: Snapshot, mode: Direction, decision: Decision, record: Recorder, *, endpoints_known: bool
+    snapshot: Snapshot,
+    mode: Direction,
+    decision: Decision,
+    record: Recorder,
+    endpoints_known: Callable[[Cluster], bool],
 ) -> Decision:
     """Fill in endpoints and mTLS, or say why nobody can answer."""
     name = decision.cluster
@@ -39,7 +44,7 @@ def go_up(
         reason = "the black hole: what comes here is dropped"
         record(Step("cluster", -1, matched=False, because=reason, name=name))
         return attrs.evolve(refused(decision, Verdict.RESET, reason, status), flags=("UH",))
-    if cluster.discovery is not Discovery.ORIGINAL_DESTINATION and not endpoints and endpoints_known:
+    if cluster.discovery is not Discovery.ORIGINAL_DESTINATION and not endpoints and endpoints_known(cluster):
         reason = _why_nobody(cluster)
         record(Step("cluster", -1, matched=False, because=reason, name=name))
         return attrs.evolve(refused(decision, Verdict.NO_HEALTHY_UPSTREAM, reason, status), flags=("UH",))

@@ -55,7 +55,7 @@ class Step:
     ``at`` is ``chain``, ``virtual_host``, ``route`` or ``authorization``;
     ``rule`` the index in its list; ``because`` the predicate that failed with
     its values, or why it matched; ``resource`` the document it came from;
-    ``name`` what was looked at.
+    ``name`` what was looked at; ``match`` the block of the rule's matches.
     """
 
     at: str
@@ -64,6 +64,7 @@ class Step:
     because: str = ""
     resource: str = ""
     name: str = ""
+    match: int = -1
 
 
 Recorder = Callable[[Step], None]

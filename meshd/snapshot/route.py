@@ -56,6 +56,8 @@ class RetryPolicy:
     max_interval: float = 0.250
     ignore_previous_hosts: bool = True
     host_selection_attempts: int = 5
+    remote_localities: bool = False
+    """A further try prefers priorities that were not tried (Envoy's previous_priorities)."""
 
 
 @attrs.frozen
@@ -126,6 +128,8 @@ class Origin:
 
     resource: str = ""
     rule: int = -1
+    match: int = -1
+    """Which of the rule's match blocks; -1 when it has none."""
 
 
 @attrs.frozen

@@ -1,0 +1,248 @@
+"""An explanation as a short story for people: what happened, in order, and the line that decides. Pure.
+
+Each hop is a list of lines: a mark, a label, a text, and where it stands.
+``>`` marks what decides, ``-`` what was looked at and did not match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import attrs
+
+from meshd.api.document import printable
+from meshd.explain.decision import Decision, Seen, Share, Verdict
+from meshd.explain.explain import Explanation
+from meshd.explain.hops import Hop
+from meshd.snapshot.common import HeaderOperations, Percent
+from meshd.snapshot.policy import Fault
+from meshd.snapshot.route import RetryPolicy
+
+LABEL: Final = 13
+MOST_ALIKE: Final = 8
+"""Lines of one kind that did not match, before the rest is only counted."""
+
+LABELS: Final = {
+    "listener": "listener",
+    "chain": "filter chain",
+    "tls": "TLS",
+    "path": "path",
+    "route_config": "routes",
+    "virtual_host": "virtual host",
+    "authorization": "policy",
+    "filter": "filter",
+    "cluster": "cluster",
+}
+QUIET: Final = frozenset({"chain"})
+"""What did not match here is shown only when asked for: it says little about the configuration."""
+
+PASSED_ON: Final = frozenset({"x-request-id", "x-forwarded-proto", "x-forwarded-for", "x-envoy-external-address"})
+
+
+@attrs.frozen
+class Line:
+    """One line of a hop. ``mark``: ``>`` decides, ``-`` did not match, "" else."""
+
+    label: str
+    text: str
+    file: str = ""
+    mark: str = ""
+
+
+@attrs.frozen
+class Paint:
+    """Escape sequences, or none of them."""
+
+    colour: bool = False
+
+    def bold(self, text: str) -> str:
+        return self._in("1", text)
+
+    def dim(self, text: str) -> str:
+        return self._in("2", text)
+
+    def good(self, text: str) -> str:
+        return self._in("1;32", text)
+
+    def bad(self, text: str) -> str:
+        return self._in("1;31", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+
+def story(explanation: Explanation, *, verbose: bool = False, colour: bool = False) -> str:
+    """The whole of it, without a line break at the end."""
+    paint = Paint(colour)
+    first = explanation.hops[0]
+    said = [paint.bold(f"{first.call.method} {printable(first.call.url)}"), ""]
+    said += [_outcome(explanation, paint)]
+    for number, hop in enumerate(explanation.hops, 1):
+        said += ["", f"{number}. {printable(str(hop.view))}"]
+        if hop.note:
+            said.append(f"   {paint.dim(f'({printable(hop.note)})')}")
+        said += _table(list(_lines(hop, verbose=verbose)), paint)
+    return "\n".join(said)
+
+
+def _outcome(explanation: Explanation, paint: Paint) -> str:
+    """The verdict in one sentence."""
+    verdict = explanation.verdict
+    status = f" {explanation.status}" if explanation.status else ""
+    head = f"{verdict.value}{status}"
+    sentence = printable(explanation.reason) or _ending(explanation.deciding.decision)
+    return f"{(paint.good if explanation.served else paint.bad)(head)}: {sentence}"
+
+
+def _ending(decision: Decision) -> str:
+    match decision.verdict:
+        case Verdict.REDIRECT:
+            return f"to {printable(decision.location)}"
+        case Verdict.DIRECT_RESPONSE:
+            return f"answered here{f' with {printable(decision.body[:80])!r}' if decision.body else ''}"
+    shares = [each for each in decision.shares if each.percent]
+    if len(shares) > 1:
+        return "it goes to " + ", ".join(f"{_short(each.cluster)} ({each.percent:g} %)" for each in shares)
+    return f"it goes to {_short(decision.cluster)}"
+
+
+def _short(cluster: str) -> str:
+    """``outbound|9080|v2|reviews.default.svc.cluster.local`` as a person says it."""
+    parts = cluster.split("|")
+    if len(parts) != 4:
+        return {"PassthroughCluster": "where the client was going (the mesh does not know it)"}.get(cluster, cluster)
+    direction, port, subset, host = parts
+    if direction == "inbound":
+        return f"the application at port {port}"
+    return f"{host} port {port}{f', subset {subset}' if subset else ''}"
+
+
+def _table(lines: list[Line], paint: Paint) -> list[str]:
+    width = max((len(line.text) for line in lines if line.file and len(line.text) <= 76), default=0)
+    return [_row(line, width, paint) for line in lines]
+
+
+def _row(line: Line, width: int, paint: Paint) -> str:
+    text = line.text.ljust(width) if line.file else line.text
+    row = f" {line.mark or ' '} {line.label.ljust(LABEL)} {text}"
+    place = f"  {line.file}" if line.file else ""
+    if line.mark == "-":
+        return paint.dim(f"{row}{place}".rstrip())
+    if line.mark == ">":
+        return f"{paint.bold(row.rstrip() if not place else row)}{place}"
+    return f"{row}{place}".rstrip()
+
+
+def _lines(hop: Hop, *, verbose: bool) -> Iterator[Line]:
+    decision = hop.decision
+    deciding = _deciding(decision)
+    alike: dict[str, int] = {}
+    for index, step in enumerate(decision.steps):
+        if not step.matched and index != deciding:
+            alike[step.at] = alike.get(step.at, 0) + 1
+            if not verbose and (step.at in QUIET or alike[step.at] > MOST_ALIKE):
+                if alike[step.at] == MOST_ALIKE + 1 and step.at not in QUIET:
+                    more = sum(each.at == step.at and not each.matched for each in decision.steps) - MOST_ALIKE
+                    yield Line("", f"and {more} more that do not match (-v shows them)", mark="-")
+                continue
+        yield _line(step, deciding=index == deciding)
+        if step.at == "chain" and step.matched and decision.route_config:
+            yield Line("routes", decision.route_config)
+    if decision.verdict is Verdict.ALLOW:
+        yield from _going_up(decision, verbose=verbose)
+    elif decision.mtls.mode and decision.cluster:
+        yield _mtls(decision)
+
+
+def _deciding(decision: Decision) -> int:
+    """Which step decides: the rule that was taken, or what ended it."""
+    steps = decision.steps
+    if decision.verdict in {Verdict.ALLOW, Verdict.DIRECT_RESPONSE, Verdict.REDIRECT}:
+        wanted = {"route", "virtual_host"} if decision.route_config else {"chain"}
+        return max((index for index, step in enumerate(steps) if step.matched and step.at in wanted), default=-1)
+    return len(steps) - 1
+
+
+def _line(step: Seen, *, deciding: bool) -> Line:
+    mark = ">" if deciding else "" if step.matched else "-"
+    because = printable(step.because)
+    match step.at:
+        case "route":
+            rule = f"rule {step.rule}" if step.resource else "default rule"
+            block = f" match {step.match}" if step.match > 0 else ""
+            of = f" ({step.resource})" if deciding and step.resource else ""
+            return Line(f"{rule}{block}", f"{because}{of}", step.file, mark)
+        case "authorization":
+            name = f"{step.resource} rule {step.rule}: " if step.resource else ""
+            return Line(LABELS[step.at], f"{name}{because}", step.file, mark)
+    name = printable(step.name)
+    text = f"{name}: {because}" if name and because else name or because
+    return Line(LABELS.get(step.at, step.at), text, step.file, mark)
+
+
+def _going_up(decision: Decision, *, verbose: bool) -> Iterator[Line]:
+    if len(decision.shares) > 1:
+        yield from (Line("weight", f"{each.percent:g} % {each.cluster}") for each in decision.shares)
+    if decision.endpoints:
+        yield Line("endpoints", _several(decision.endpoints, 100 if verbose else 5))
+    if decision.mtls.mode:
+        yield _mtls(decision)
+    if decision.rewritten.path:
+        yield Line("path", f"rewritten to {printable(decision.rewritten.path)}")
+    if decision.rewritten.host:
+        yield Line("host", f"rewritten to {printable(decision.rewritten.host)}")
+    if decision.fault is not None:
+        yield from (Line("fault", text) for text in _fault(decision.fault))
+    if decision.timeout:
+        yield Line("timeout", f"{decision.timeout:g} s, retries included")
+    if decision.retry is not None:
+        yield Line("retries", _retries(decision.retry))
+    yield from (Line("mirror", _mirrored(each)) for each in decision.mirrors)
+    yield from _headers(decision, verbose=verbose)
+
+
+def _mtls(decision: Decision) -> Line:
+    mutual = decision.mtls
+    return Line("mTLS", f"{mutual.mode}: {printable(mutual.because)}", mutual.file)
+
+
+def _several(items: tuple[str, ...], most: int) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _percent(percent: Percent) -> str:
+    return f"{percent.per_million / 10_000:g} % of requests"
+
+
+def _fault(fault: Fault) -> Iterable[str]:
+    if fault.delay is not None:
+        yield f"{_percent(fault.delay.percent)} wait {fault.delay.seconds:g} s"
+    if fault.abort is not None:
+        status = fault.abort.http_status if fault.abort.http_status >= 0 else f"gRPC status {fault.abort.grpc_status}"
+        yield f"{_percent(fault.abort.percent)} are answered {status} here"
+
+
+def _retries(retry: RetryPolicy) -> str:
+    if not retry.attempts:
+        return "none"
+    each = f", {retry.per_try_timeout:g} s for each try" if retry.per_try_timeout else ""
+    codes = [str(code) for code in retry.status_codes]
+    return f"{retry.attempts}, on {', '.join((*retry.on, *codes))}{each}"
+
+
+def _mirrored(share: Share) -> str:
+    return f"{share.percent:g} % copied to {share.cluster}"
+
+
+def _headers(decision: Decision, *, verbose: bool) -> Iterator[Line]:
+    if verbose:
+        yield from (Line("header", f"{name}: {printable(value)}") for name, value in decision.headers)
+    yield from (Line("response", text) for text in _edits(decision.response_headers))
+
+
+def _edits(operations: HeaderOperations) -> Iterator[str]:
+    yield from (f"{name} is taken out" for name in operations.remove)
+    yield from (f"{name} is set to {printable(value)!r}" for name, value in operations.set)
+    yield from (f"{name}: {printable(value)!r} is added" for name, value in operations.add)

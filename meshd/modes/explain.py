@@ -1,0 +1,65 @@
+"""``meshd explain``: where its documents come from, and the calls of a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meshd.control.finding import Finding
+from meshd.errors import ConfigError, StartError
+from meshd.explain.question import Question
+from meshd.explain.world import World
+from meshd.modes.offline import STDIN, load
+
+UNUSABLE = 65
+MOST_CALLS = 10_000
+
+
+def world_of(
+    paths: Sequence[Path], mesh_config: Path | None, mesh_networks: Path | None
+) -> tuple[World, tuple[Finding, ...]]:
+    """What files hold, and what keeps a document of them out.
+
+    Raises:
+        StartError: there is nothing that could be used (exit code 65).
+    """
+    stdin = sys.stdin.buffer.read() if any(str(path) == STDIN for path in paths) else None
+    loaded = load(paths, mesh_config, mesh_networks, stdin)
+    if not loaded.documents:
+        why = "; ".join(str(finding) for finding in loaded.errors[:5])
+        where = ", ".join(str(path) for path in paths)
+        raise StartError(why or f"no configuration in {where}", exit_code=UNUSABLE)
+    return World.of(loaded.documents), loaded.errors
+
+
+def questions(file: Path) -> tuple[Question, ...]:
+    """The calls of a file: a YAML list of mappings with the flags' names.
+
+    Raises:
+        ConfigError: it is none; says which call.
+    """
+    import yaml
+
+    try:
+        text = sys.stdin.read() if str(file) == STDIN else file.read_text(encoding="utf-8")
+        found: Any = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
+    if not isinstance(found, list) or not found:
+        raise ConfigError(f"{file}: expected a list of calls, each with a url")
+    if len(found) > MOST_CALLS:
+        raise ConfigError(f"{file}: {len(found)} calls; at most {MOST_CALLS} at once")
+    return tuple(_question(each, f"{file}: call {number}") for number, each in enumerate(found))
+
+
+def _question(said: Any, where: str) -> Question:
+    if not isinstance(said, dict):
+        raise ConfigError(f"{where}: expected a mapping with a url, found {said!r}")
+    try:
+        question = Question.of(said)
+        question.call()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}") from error
+    return question
