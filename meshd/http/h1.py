@@ -207,8 +207,11 @@ class H1ClientStream:
             encoder = self._encoder = self._encoder_for(head)
             message = b"%b\r\n%b" % (render_request(head, start), encoder.encode(data, end=end))
         self.request_bytes_sent = True
+        connection = self.connection
         try:
-            await self.connection.send(message)
+            sent = connection.send_nowait(message)
+            if sent < len(message):
+                await connection.send(message[sent:])
         except ConnectionLost as error:
             raise _terminated(str(error), sent=True) from error
         self._request_ended = end

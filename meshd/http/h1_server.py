@@ -83,13 +83,21 @@ class H1ServerConnection:
             ConnectionLost: the connection is broken.
             Exception: what an exchange was aborted with.
         """
-        service, connection, source = self._service, self.connection, self.input
+        service, connection, source, patience = self._service, self.connection, self.input, self.patience
         service.drain.watch(self, self._drain)
         try:
             while True:
-                data = source.buffer or await self._wait_idle()
+                data = source.buffer
                 if not data:
-                    return False
+                    if service.drain.active and self._requests:
+                        return False
+                    self._idle = True
+                    patience.reading = patience.now() + self._idle_timeout
+                    data = await connection.receive()
+                    self._idle = False
+                    patience.reading = math.inf
+                    if not data:
+                        return False
                 try:
                     stream = self._read_ordinary(data) or await self._read_slowly(data)
                 except ProtocolError as error:
@@ -97,14 +105,25 @@ class H1ServerConnection:
                     return False
                 if stream is None:
                     return self._is_h2
-                await service.handle(stream)
+                try:
+                    await service.handler(stream)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it ends this exchange and nothing else
+                    await service.fail(stream, error)
                 connection.on_hangup = None
-                if not self._end(stream):
-                    return False
+                if not stream.ended or not stream.body.ended or not stream.keep_alive:
+                    if not stream.ended:
+                        await service.fail(stream, None)
+                    if not self._end(stream):
+                        return False
                 if not self._requests % self._limits.requests_per_turn:
                     await trio.lowlevel.checkpoint()
+        except (ConnectionLost, trio.ClosedResourceError):
+            if not self._idle:
+                raise
+            # A client that resets an idle connection has merely gone; or ``_expired`` or ``_drain`` has closed it.
+            return False
         finally:
-            self.patience.end()
+            patience.end()
             service.drain.forget(self)
 
     async def _refuse(self, error: ProtocolError) -> None:
@@ -156,24 +175,6 @@ class H1ServerConnection:
             read = self._read_unusual(raw)
         request, keep_alive = read
         return self._begin(request, keep_alive=keep_alive)
-
-    async def _wait_idle(self) -> bytes:
-        """The first bytes of a request; b"" when none will come: the client or the drain has ended it, or time has."""
-        if self._service.drain.active and self._requests:
-            return b""
-        self._idle = True
-        self.patience.reading = self.patience.now() + self._idle_timeout
-        try:
-            return await self.connection.receive()
-        except trio.ClosedResourceError:
-            # Closed by ``_expired`` or ``_drain`` while idle.
-            return b""
-        except ConnectionLost:
-            # A client that resets an idle connection has merely gone.
-            return b""
-        finally:
-            self._idle = False
-            self.patience.reading = math.inf
 
     async def _receive_head(self, data: bytes) -> bytes:
         """A head that did not come in one piece, or begins with the blank line that RFC 9112 section 2.2 forgives."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -149,13 +148,10 @@ class H1ServerStream:
         if len(wire) > SLICE:
             await owner.send(wire)
         else:
-            # ``owner.send`` without its layer.
-            patience = owner.patience
-            patience.writing = patience.now() + owner.input.stream_idle
-            try:
-                await self.connection.send(wire)
-            finally:
-                patience.writing = math.inf
+            # Nearly always the client's buffer has room: nothing to be patient about.
+            sent = self.connection.send_nowait(wire)
+            if sent < len(wire):
+                await owner.send(wire[sent:])
         self.bytes_sent = len(data)
         self.ended = True
 

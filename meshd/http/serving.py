@@ -97,14 +97,16 @@ class Service:
         try:
             await self.handler(stream)
         except Exception as error:  # noqa: BLE001 - the one place where a handler's failure stops
-            await self._fail(stream, _cause(error))
+            await self.fail(stream, error)
         else:
             if not stream.ended:
-                await self._fail(stream, RuntimeError("the handler returned without ending its response"))
+                await self.fail(stream, None)
 
-    async def _fail(self, stream: ServerStream, error: Exception) -> None:
+    async def fail(self, stream: ServerStream, raised: Exception | None) -> None:
+        """The handler raised; or it returned without ending its response (None)."""
         if stream.aborted:
             return
+        error = RuntimeError("the handler returned without ending its response") if raised is None else _cause(raised)
         if isinstance(error, ProtocolError):
             reply = self.on_protocol_error(stream.connection, error)
         elif isinstance(error, MeshdError | trio.ClosedResourceError):

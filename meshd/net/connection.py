@@ -91,6 +91,17 @@ class Connection(Protocol):
         """
         ...
 
+    def send_nowait(self, data: bytes) -> int:
+        """Send as much as goes without waiting; the rest is for ``send``.
+
+        Returns:
+            How many bytes were taken. 0 may mean no more than that this connection cannot tell.
+
+        Raises:
+            ConnectionLost: the peer is gone.
+        """
+        ...
+
     async def send_eof(self) -> None:
         """Tell the peer that nothing more will be sent (half-close)."""
         ...

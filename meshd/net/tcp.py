@@ -156,16 +156,20 @@ class SocketConnection:
             raise self._lost
         return data
 
-    async def send(self, data: bytes) -> None:
-        """See ``Connection.send``."""
+    def send_nowait(self, data: bytes) -> int:
+        """See ``Connection.send_nowait``."""
         if self._writer is not None:
             raise trio.BusyResourceError("another task is sending on this connection")
         try:
-            sent = self._send(data)
+            return self._send(data)
         except BlockingIOError:
-            sent = 0
+            return 0
         except OSError as error:
             raise self._explain(error) from error
+
+    async def send(self, data: bytes) -> None:
+        """See ``Connection.send``."""
+        sent = self.send_nowait(data)
         if sent < len(data):
             await self._send_rest(memoryview(data)[sent:])
 

@@ -206,6 +206,10 @@ class TlsConnection:
         self._error = error
         return error
 
+    def send_nowait(self, data: bytes) -> int:  # noqa: ARG002 - only `send` can do it here
+        """See ``Connection.send_nowait``: a record goes as a whole or not at all, and only ``send`` waits for that."""
+        return 0
+
     async def send(self, data: bytes) -> None:
         """See ``Connection.send``: encrypted and sent in one go, ``SEND_CHUNK`` at a time."""
         if len(data) <= SEND_CHUNK:

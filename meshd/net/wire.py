@@ -182,6 +182,10 @@ class MemoryConnection:
             return None
         return self._incoming.take(self.wire.chunk, trio.current_time())
 
+    def send_nowait(self, data: bytes) -> int:  # noqa: ARG002 - only `send` can do it here
+        """See ``Connection.send_nowait``."""
+        return 0
+
     async def send(self, data: bytes) -> None:
         """See ``Connection.send``."""
         if self._sending:

@@ -188,6 +188,9 @@ class CancelledAt:
         self.count()
         return await self.inner.receive()
 
+    def send_nowait(self, data: bytes) -> int:
+        return 0
+
     async def send(self, data: bytes) -> None:
         self.count()
         await self.inner.send(data)

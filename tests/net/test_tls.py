@@ -322,6 +322,9 @@ class CuttingConnection:
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
 
+    def send_nowait(self, data: bytes) -> int:
+        return 0
+
     async def send(self, data: bytes) -> None:
         if self.left < len(data):
             await self.inner.send(data[: self.left])

@@ -149,15 +149,20 @@ class Upstream:
         Raises:
             UpstreamError: the cluster's request limit is reached (UO).
         """
-        limits = self.cluster.limits
-        if self.active + self.pending >= limits.max_requests:
-            raise self._overflow("max_requests", limits.max_requests)
+        most = self.cluster.limits.max_requests
+        if self.active + self.pending >= most:
+            raise self._overflow("max_requests", most)
         pool = host.pool
-        while (pooled := pool.take()) is not None:
+        idle = pool.idle
+        while idle:
+            pooled = idle.pop()
             if pooled.client.is_available():
                 host.active += 1
                 return self._leased(host, pooled)
             self._drop(host, pooled)
+        if pool.multiplexed and (shared := pool.take()) is not None:
+            host.active += 1
+            return self._leased(host, shared)
         return None
 
     async def lease(self, host: Host, waiter: Waiter) -> Lease:
