@@ -8,14 +8,17 @@ first asked for; nothing changes once made.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from functools import cached_property
 
 import attrs
 
 from meshd.api.document import Document, Key
+from meshd.api.kubernetes import Secret
 from meshd.api.problem import Problem
 from meshd.control.analysis.host_facts import HostFacts
 from meshd.control.analysis.pod_facts import PodFacts
+from meshd.control.analysis.workload_facts import WorkloadFacts
 from meshd.control.finding import Finding, of_problem
 from meshd.control.mesh import Mesh
 
@@ -35,6 +38,8 @@ class Facts:
     refused: frozenset[Key] = frozenset()
     unusable: frozenset[Key] = frozenset()
     known_hosts: frozenset[str] = frozenset()
+    now: datetime | None = None
+    """To tell an expired certificate; None: nobody asks."""
 
     @classmethod
     def of(
@@ -44,6 +49,7 @@ class Facts:
         refused: Iterable[Document] = (),
         unusable: Collection[Key] = (),
         known_hosts: Collection[str] = (),
+        now: datetime | None = None,
     ) -> Facts:
         """Facts from documents in force, and from those that are not."""
         broken = tuple(refused)
@@ -52,6 +58,7 @@ class Facts:
             frozenset(document.key for document in broken),
             frozenset(unusable),
             frozenset(known_hosts),
+            now,
         )
 
     def all(self, resource: type) -> tuple[Document, ...]:
@@ -83,9 +90,24 @@ class Facts:
         return HostFacts.of(self.documents, self.mesh, self.known_hosts, self.refused)
 
     @cached_property
+    def namespaces(self) -> dict[str, Document]:
+        """The Namespace documents by name."""
+        return {document.name: document for document in self.kind("Namespace")}
+
+    @cached_property
+    def secrets(self) -> dict[tuple[str, str], Secret]:
+        """The Secrets by namespace and name."""
+        return {(document.namespace, document.name): document.resource for document in self.all(Secret)}
+
+    @cached_property
     def pods(self) -> PodFacts:
         """Pods and what makes pods, as Istio's analyzers see them: with containers and annotations."""
         return PodFacts.of(self.documents)
+
+    @cached_property
+    def workloads(self) -> WorkloadFacts:
+        """Which workloads are described, what services offer on them, and what their ports take."""
+        return WorkloadFacts(self.documents, self.mesh)
 
     @cached_property
     def _by_type(self) -> dict[type, tuple[Document, ...]]:
