@@ -25,7 +25,7 @@ from meshd.http.framing import (
     PlainEncoder,
     UntilCloseDecoder,
 )
-from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, LengthBody, NoBody, head_too_large
+from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, LengthBody, NoBody, WholeBody, head_too_large
 from meshd.http.head import Headers, RequestHead, ResponseHead
 from meshd.http.last_head import LastHead
 from meshd.http.limits import HttpLimits
@@ -190,7 +190,7 @@ class H1ClientStream:
         self._keep_alive = False
         self._finished = False
         self.connection = owner.connection
-        self.body: H1Body | LengthBody | NoBody = NO_BODY_HERE
+        self.body: H1Body | LengthBody | WholeBody | NoBody = NO_BODY_HERE
         self.request_bytes_sent = False
 
     async def send_head(self, head: RequestHead, data: bytes = b"", *, end: bool) -> None:
@@ -302,9 +302,14 @@ class H1ClientStream:
             raise _too_large()
         return grammar.read_response(raw, request) or h11_head.read_response(raw, request)
 
-    def _body(self, head: ResponseHead, framing: int) -> H1Body | LengthBody:
+    def _body(self, head: ResponseHead, framing: int) -> H1Body | LengthBody | WholeBody:
         if framing == LENGTH:
-            return LengthBody(self._input, head.length or 0)
+            source, length = self._input, head.length or 0
+            data = source.buffer
+            if len(data) == length:
+                source.buffer = b""
+                return WholeBody(data)
+            return LengthBody(source, length)
         return H1Body(self._input, ChunkedDecoder(self._limits) if framing == CHUNKED else UntilCloseDecoder())
 
     def _begin_tunnel(self, request: RequestHead, head: ResponseHead) -> ResponseHead:

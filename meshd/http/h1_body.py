@@ -215,6 +215,35 @@ class LengthBody:
         return self.ended or self.remaining <= len(self._input.buffer)
 
 
+class WholeBody:
+    """A body all of whose bytes came with its head (``Body``)."""
+
+    __slots__ = ("_data", "ended", "received")
+    trailers: Headers | None = None
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.ended = False
+        self.received = 0
+
+    async def receive(self) -> bytes:
+        """See ``Body``."""
+        return self.receive_nowait()
+
+    def receive_nowait(self) -> bytes:
+        """See ``Body``."""
+        if self.ended:
+            return b""
+        self.ended = True
+        data = self._data
+        self.received = len(data)
+        return data
+
+    def all_here(self) -> bool:
+        """It is."""
+        return True
+
+
 class NoBody:
     """The body of a message that has none, or whose head has not come."""
 

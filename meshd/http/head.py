@@ -280,7 +280,8 @@ class RequestHead:
         twin.method = self.method
         twin.target = self.target
         twin.authority = self.authority
-        twin.headers = self.headers.copy()
+        twin.headers = headers = _new(Headers)
+        headers._block, headers._lower = self.headers._block, self.headers._lower
         twin.length = self.length
         twin.scheme = self.scheme
         twin.version = self.version
@@ -323,7 +324,8 @@ class ResponseHead:
         """An independent copy (headers included)."""
         twin = _new(ResponseHead)
         twin.status = self.status
-        twin.headers = self.headers.copy()
+        twin.headers = headers = _new(Headers)
+        headers._block, headers._lower = self.headers._block, self.headers._lower
         twin.length = self.length
         twin.reason = self.reason
         twin.version = self.version

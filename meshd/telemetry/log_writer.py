@@ -12,7 +12,7 @@ import logging
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -107,18 +107,26 @@ class LogWriter:
 
     def _render(self) -> None:
         pending, self._pending = self._pending, []
-        for render, given in pending:
-            self.append(render(*given))
+        lines = [render(*given) for render, given in pending]
+        size = sum(map(len, lines))
+        if self._size + size > self._limit:
+            for line in lines:
+                self.append(line)
+        elif lines:
+            self._take(lines, size)
 
     def append(self, line: bytes) -> None:
         """Take a line (with its line feed), or drop it when the buffer is full."""
         if self._size >= self._limit:
             self._dropped += 1
             return
+        self._take((line,), len(line))
+
+    def _take(self, lines: Sequence[bytes], size: int) -> None:
         if not self._lines:
             self._some.set()
-        self._lines.append(line)
-        self._size += len(line)
+        self._lines += lines
+        self._size += size
         if self._size >= self._flush_bytes:
             self._enough.set()
 

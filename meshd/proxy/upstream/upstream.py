@@ -38,6 +38,7 @@ class Upstream:
 
     def __init__(self, cluster: Cluster, connector: Connector, uniform: Callable[[], float]) -> None:
         self.cluster = cluster
+        self._wears = _wears(cluster)
         self.connector = connector
         self._uniform = uniform
         # The whole mutable state is what follows.
@@ -69,6 +70,7 @@ class Upstream:
         if cluster == self.cluster and endpoints == self._given:
             return
         self.cluster = cluster
+        self._wears = _wears(cluster)
         self._given = endpoints
         self.set_endpoints(endpoints)
 
@@ -236,10 +238,14 @@ class Upstream:
             else:
                 # No new streams on it; it closes with its last one.
                 host.pool.remove(pooled)
-        elif host.retired or not client.is_available() or self._worn(pooled):
+        elif host.retired or not client.is_available() or (self._wears and self._worn(pooled)):
             self._drop(host, pooled)
         else:
-            self._rest(host, pooled)
+            # ``_rest``, written out.
+            client.connection.on_hangup = pooled.hangup_hook
+            host.pool.idle.append(pooled)
+            if self._sweep is None:
+                self._sweep_later()
         if host.pool.waiters:
             self._serve(host)
 
@@ -400,3 +406,8 @@ class Upstream:
                 earliest = min(earliest, expiry)
         if earliest < math.inf and not self.retired:
             self._sweep_at(earliest)
+
+
+def _wears(cluster: Cluster) -> bool:
+    """Is there a bound to what one connection may carry or live through?"""
+    return cluster.limits.max_requests_per_connection > 0 or cluster.limits.max_connection_duration > 0
