@@ -33,7 +33,7 @@ ROOMS: dict[str, frozenset[str]] = {
 EVERY_ROOM_BELOW = frozenset(ROOMS) | {"errors"}
 ROOMS["modes"] = EVERY_ROOM_BELOW
 ROOMS["testing"] = EVERY_ROOM_BELOW | {"modes"}
-ROOMS["cli"] = EVERY_ROOM_BELOW | {"modes"}
+ROOMS["cli"] = EVERY_ROOM_BELOW | {"modes", "testing"}
 
 # Values that stand between two rooms; whoever speaks of an exchange may import what it is.
 SEAM = frozenset({"meshd.policy.exchange"})

@@ -98,6 +98,10 @@ def respond(
     return Action(act)
 
 
+OWN_NAME = respond()
+"""What an application answers that is told nothing: its workload's name."""
+
+
 def echo(status: int = 200) -> Action:
     """Answer with the request's own body, and ``x-echo-method`` and ``x-echo-path``."""
 

@@ -16,7 +16,8 @@ from meshd.api.document import Document
 from meshd.api.foreign import Foreign
 from meshd.api.kubernetes import Service as KubernetesService
 from meshd.api.networking.destination_rule import DestinationRule
-from meshd.control.hosts import resolve, service_host
+from meshd.api.networking.virtual_service import VirtualService
+from meshd.control.hosts import overlaps, resolve, service_host
 from meshd.control.workloads import selects
 
 if TYPE_CHECKING:
@@ -155,6 +156,44 @@ def roles(documents: Iterable[Document], services: Mapping[str, Service]) -> tup
         and document.resource.selector
         and (document.name, document.namespace) not in taken
     )
+
+
+def needed(names: Iterable[str], documents: Sequence[Document], known: Sequence[Role]) -> tuple[Role, ...]:
+    """The parts without which a call to (or from) these names could not be played.
+
+    Args:
+        names: Services, workloads or hosts: ``reviews``, ``ratings-v1``, ``shop.example.com``.
+        documents: The configuration.
+        known: The parts that nobody plays yet.
+    """
+    hosts = {resolve(name, "default") for name in names}
+    wanted = set(hosts)
+    for name in names:
+        # A workload is called as its service and a version.
+        wanted |= {service_host(each.name, each.namespace) for each in known if name in _workloads(each)}
+    for document in documents:
+        if isinstance(document.resource, VirtualService) and _concerns(document, hosts):
+            wanted |= {resolve(host, document.namespace) for host in _destinations(document.resource)}
+    return tuple(each for each in known if service_host(each.name, each.namespace) in wanted)
+
+
+def _workloads(role: Role) -> set[str]:
+    return {workload_name(role.name, version) for version in role.versions}
+
+
+def _concerns(document: Document, hosts: set[str]) -> bool:
+    """A VirtualService for one of these hosts; one without hosts is another's delegate, and may be."""
+    own = [resolve(host, document.namespace) for host in document.resource.hosts]
+    return not own or any(overlaps(host, each) for host in hosts for each in own)
+
+
+def _destinations(rule: VirtualService) -> Iterator[str]:
+    for http in rule.http:
+        yield from (each.destination.host for each in http.route)
+    for tcp in rule.tcp:
+        yield from (each.destination.host for each in tcp.route)
+    for tls in rule.tls:
+        yield from (each.destination.host for each in tls.route)
 
 
 def _role(document: Document, service: KubernetesService, documents: Sequence[Document]) -> Role:

@@ -31,7 +31,7 @@ from meshd.modes.settings import Workload as Account
 from meshd.net.memory import Wire
 from meshd.testing import cast
 from meshd.testing.answer import Answer
-from meshd.testing.app import Script, respond
+from meshd.testing.app import OWN_NAME, Script
 from meshd.testing.calls import TIMEOUT, Call
 from meshd.testing.control import HOST as CONTROL_HOST
 from meshd.testing.control import ControlProcess
@@ -48,7 +48,6 @@ SETTLE = 0.03
 """Seconds after which a registration has become documents (``control/nodes.py`` waits 0.02)."""
 LOOK = 0.01
 """Seconds between two looks."""
-OWN_NAME = respond()
 
 
 @attrs.frozen
@@ -363,6 +362,11 @@ class Mesh:
         for coroutine, _ in lost:
             coroutine.close()
         return tuple(place for _, place in lost)
+
+    def shuffle(self, word: str) -> None:
+        """Let the chance of every proxy begin anew, from the seed and this word."""
+        for proxy in self.proxies:
+            proxy.shuffle(word)
 
     # Harm.
 

@@ -66,7 +66,7 @@ class MeshToOpen:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note asynchronous tests before any other plugin puts a wrapper around them: some are ours to run."""
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(_inner(item.obj)):
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
         item.stash[ORIGINAL] = item.obj
 
 
@@ -83,7 +83,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         return (yield)
     # What others have put in place of the test (item.obj), or of the way to call it, is not looked at.
     arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    runner = _runner(test)
+    runner = _opening(test)
 
     def runtest() -> None:
         __tracebackhide__ = True
@@ -96,36 +96,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         del item.runtest
 
 
-def _inner(test: Any) -> Any:
-    """A test, or what Hypothesis has inside of it."""
-    return test.hypothesis.inner_test if hasattr(test, "hypothesis") else test
-
-
-def _runner(test: Callable[..., Any]) -> Callable[..., None]:
-    inner = _inner(test)
-    if inner is not test:
-        # Each example has a mesh of its own.
-        return _with_inner_test(test, _opening(inner))
-    return _opening(test)
-
-
-def _with_inner_test(test: Any, opening: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        __tracebackhide__ = True
-        before = test.hypothesis.inner_test
-        test.hypothesis.inner_test = opening
-        try:
-            test(*arguments, **named)
-        finally:
-            test.hypothesis.inner_test = before
-
-    return run
-
-
 def _opening(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
+    def run(**named: Any) -> None:
         __tracebackhide__ = True
         foreign = [name for name, value in named.items() if type(value).__name__ == "TrioFixture"]
         if foreign:
@@ -137,7 +110,7 @@ def _opening(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
         async def inside(mesh: Mesh) -> None:
             __tracebackhide__ = True
-            await test(*arguments, **{**named, "mesh": mesh})
+            await test(**{**named, "mesh": mesh})
 
         to_open.run(inside)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 import trio
@@ -51,6 +51,14 @@ class MemoryStore:
         self._texts[name] = written
         self._stir()
         return written.findings
+
+    def put_documents(self, name: str, documents: Iterable[Document]) -> None:
+        """Write documents that were read elsewhere, with the places where they stand."""
+        self._newest = max(self._wall_clock(), math.nextafter(self._newest, math.inf))
+        self._texts[name] = _Text(
+            tuple(Entry(each.key, each, modified=self._newest, file=each.origin.file) for each in documents)
+        )
+        self._stir()
 
     def remove(self, name: str) -> None:
         """Delete a file.
