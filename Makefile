@@ -57,9 +57,11 @@ binary: $(VENV)/.dev ## dist/meshd, one file that needs only Python
 
 docs-reference: $(VENV)/.dev ## write the generated pages of docs/reference
 	$(BIN)/python tools/cli_reference.py docs/reference/cli.md
+	$(BIN)/python tools/fields_reference.py docs/reference/fields.md
 
 docs-check: $(VENV)/.dev ## are the generated pages current?
 	$(BIN)/python tools/cli_reference.py --check docs/reference/cli.md
+	$(BIN)/python tools/fields_reference.py --check docs/reference/fields.md
 
 lock: ## bring uv.lock and constraints.txt up to date (needs uv)
 	uv lock

@@ -29,7 +29,9 @@ def test_what_pages_name_exists(page: Path) -> None:
     assert missing == [], "modules that do not exist"
 
 
-def test_the_reference_of_the_command_line_is_current() -> None:
-    command = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--check", str(ROOT / "docs/reference/cli.md")]
+@pytest.mark.parametrize("name", ["cli", "fields"])
+def test_generated_references_are_current(name: str) -> None:
+    tool, target = ROOT / "tools" / f"{name}_reference.py", ROOT / "docs" / "reference" / f"{name}.md"
+    command = [sys.executable, str(tool), "--check", str(target)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr

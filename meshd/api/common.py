@@ -11,7 +11,9 @@ Rules of this package:
 - ``REFUSED`` names known fields that narrow who is let in and that meshd does
   not enforce: a document that sets one is refused, because running without
   the field would be more open than what was asked for.
-- ``IRRELEVANT`` names fields that Istio does not read either.
+  Neither is said of a field that is written and has the value it has anyway.
+- ``IRRELEVANT`` names fields that Istio does not read either, and those that are
+  about its own programs.
 - Whatever is in none of the lists is an error with a suggestion.
 """
 

@@ -100,7 +100,7 @@ class Converter:
             name = _json_name(each.name)
             if name in nulls and isinstance(shape, _List):
                 shape = attrs.evolve(shape, nulls=True)
-            fields[name] = _Field(each.name, shape, required=each.default is attrs.NOTHING)
+            fields[name] = _Field(each.name, shape, each.default)
         return _Class.of(cls, fields, protobuf=self._protobuf)
 
 
@@ -196,7 +196,12 @@ class _Field:
 
     attribute: str
     shape: _Shape
-    required: bool
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is attrs.NOTHING
 
 
 @attrs.frozen
@@ -258,13 +263,17 @@ class _Class:
         for key, each in value.items():
             name = self._name(key)
             here = (*path, key)
-            self._judge(name, each, here, problems)
             field = self.fields.get(name)
             if field is None or each is None:
+                self._judge(name, each, here, problems)
                 continue
-            made = field.shape.check(each, here, problems)
+            said = len(problems)
+            made = found[field.attribute] = field.shape.check(each, here, problems)
             whole = whole and made is not _DROP
-            found[field.attribute] = made
+            if field.required or made != field.default:  # Else it changes nothing.
+                before: list[Problem] = []
+                self._judge(name, each, here, before)
+                problems[said:said] = before
         for name, field in self.fields.items():
             if field.required and field.attribute not in found:
                 problems.append(error(path, f'the field "{name}" is missing'))

@@ -11,6 +11,8 @@ from typing import ClassVar
 import attrs
 
 from meshd.api.common import IntOrString, Labels, Map
+from meshd.api.mesh.config import MeshConfig
+from meshd.api.mesh.networks import MeshNetworks
 
 
 @attrs.frozen
@@ -38,6 +40,7 @@ class Service:
     externalName: str = ""
     publishNotReadyAddresses: bool = False
     internalTrafficPolicy: str = ""
+    trafficDistribution: str = ""
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"trafficDistribution"})
     IRRELEVANT: ClassVar[frozenset[str]] = frozenset(
@@ -123,6 +126,7 @@ class Endpoint:
     addresses: tuple[str, ...]
     conditions: EndpointConditions | None = None
     targetRef: ObjectReference | None = None
+    zone: str = ""
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"zone"})
     IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"deprecatedTopology", "hints", "hostname", "nodeName"})
@@ -150,9 +154,11 @@ class Secret:
 
 @attrs.frozen
 class ConfigMap:
-    """Text by name."""
+    """Text by name. ``mesh`` and ``meshNetworks`` are what the texts of those names say (``meshd.api.mesh.read``)."""
 
     data: Labels = Map()
+    mesh: MeshConfig | None = attrs.field(default=None, metadata={"derived": True})
+    meshNetworks: MeshNetworks | None = attrs.field(default=None, metadata={"derived": True})
 
     IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"binaryData", "immutable"})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -17,7 +18,11 @@ from meshd.api.convert import Converter, describe, suggestion
 from meshd.api.document import Document, Key, Origin, Path, printable
 from meshd.api.foreign import Foreign, freeze
 from meshd.api.kinds import CORE, CORE_KINDS, FOREIGN_KINDS, GATEWAY_API, KINDS, NOT_YET_GROUPS, Kind
+from meshd.api.kubernetes import ConfigMap
 from meshd.api.marks import Marks
+from meshd.api.mesh.read import NAME as SETTINGS_NAME
+from meshd.api.mesh.read import NAMESPACE as SETTINGS_NAMESPACE
+from meshd.api.mesh.read import SettingsReader, holds_settings
 from meshd.api.problem import (
     KIND_NOT_SUPPORTED,
     KIND_OF_NO_CONCERN,
@@ -55,16 +60,33 @@ class Loaded:
         return Origin(self.origin.file, line, column)
 
 
+@attrs.frozen
+class _Text:
+    """A file while it is read."""
+
+    file: str
+    source: bytes | str = attrs.field(repr=False)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Its lines."""
+        text = self.source.decode("utf-8-sig", "replace") if isinstance(self.source, bytes) else self.source
+        return text.split("\n")
+
+
 class Loader:
     """Reads texts. Create one and keep it (see ``Converter``).
 
     Args:
         limits: What a text may be at most.
+        namespace: Of documents that name none.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, namespace: str = DEFAULT_NAMESPACE) -> None:
         self.limits = limits
+        self.namespace = namespace
         self._converter = Converter()
+        self._settings = SettingsReader(limits)
         self._kinds = {(kind.group, kind.name): kind for kind in (*KINDS, *FOREIGN_KINDS)}
 
     def load(self, source: bytes | str, file: str) -> tuple[Loaded, ...]:
@@ -75,23 +97,40 @@ class Loader:
             file: What to call it in origins.
         """
         parsed = parse(source, self.limits)
-        found = [loaded for tree in parsed.trees for loaded in self._objects(tree, file)]
+        self._settings.forget()
+        whole = _Text(file, source)
+        found = [loaded for tree in parsed.trees for loaded in self._objects(tree, whole)]
         for mistake in parsed.mistakes:
             problem = Problem(SYNTAX_ERROR, Level.ERROR, (), str(mistake))
             found.append(Loaded(Origin(file, mistake.line, mistake.column), problems=(problem,)))
         return tuple(sorted(found, key=lambda loaded: (loaded.origin.line, loaded.origin.column)))
 
-    def _objects(self, tree: Tree, file: str) -> Iterator[Loaded]:
+    def load_settings(self, source: str, file: str, name: str) -> Loaded:
+        """A file that holds a MeshConfig or MeshNetworks and nothing around it, as the ConfigMap that would hold it.
+
+        Args:
+            source: The text.
+            file: What to call it in origins.
+            name: ``mesh`` or ``meshNetworks``.
+        """
+        self._settings.forget()
+        resource, marks, problems = self._settings.from_file(source, name)
+        origin = Origin(file, 1, 1)
+        document = Document.of(resource, SETTINGS_NAME, namespace=SETTINGS_NAMESPACE, origin=origin, marks=marks)
+        usable = None if _any_error(problems) else document
+        return Loaded(origin, usable, document.key, str(document.key), tuple(_condensed(problems)), marks)
+
+    def _objects(self, tree: Tree, whole: _Text) -> Iterator[Loaded]:
         value = tree.value
         if isinstance(value, dict) and _is_list(value):
             for index, item in enumerate(value["items"]):
                 line, column = tree.marks.locate(("items", index), value=True)
                 inner = Marks(_descend(tree.marks, index))
-                yield self._object(item, inner, Origin(file, line, column))
+                yield self._object(item, inner, Origin(whole.file, line, column), whole)
             return
-        yield self._object(value, tree.marks, Origin(file, *tree.place))
+        yield self._object(value, tree.marks, Origin(whole.file, *tree.place), whole)
 
-    def _object(self, value: Any, marks: Marks, origin: Origin) -> Loaded:
+    def _object(self, value: Any, marks: Marks, origin: Origin, whole: _Text) -> Loaded:
         def refused(*problems: Problem, named: str = "") -> Loaded:
             return Loaded(origin, named=named, problems=problems, marks=marks)
 
@@ -111,19 +150,29 @@ class Loader:
         group, _, version = api_version.rpartition("/")
         kind = self._kinds.get((group, kind_name))
         if kind is None:
-            return refused(self._about_kind(group, version, kind_name), named=_named(kind_name, value))
+            return refused(self._about_kind(group, version, kind_name), named=_named(kind_name, value, self.namespace))
         if version not in kind.versions and kind.resource is not Foreign:
             known = ", ".join(f"{kind.group}/{each}" if kind.group else each for each in kind.versions)
             problem = error(("apiVersion",), f"{kind_name} has no version {version}; known: {known}")
-            return refused(problem, named=_named(kind_name, value))
-        return self._known(kind, api_version, value, marks, origin)
+            return refused(problem, named=_named(kind_name, value, self.namespace))
+        loaded = self._known(kind, api_version, value, marks, origin)
+        if kind.resource is ConfigMap and loaded.document is not None and holds_settings(loaded.document.name):
+            return self._with_settings(loaded, loaded.document, whole)
+        return loaded
+
+    def _with_settings(self, loaded: Loaded, document: Document, whole: _Text) -> Loaded:
+        assert document.marks is not None
+        resource, marks, problems = self._settings.read(document.resource, document.marks, whole.lines)
+        usable = None if _any_error(problems) else attrs.evolve(document, resource=resource, marks=marks)
+        said = (*loaded.problems, *_condensed(problems))
+        return attrs.evolve(loaded, document=usable, problems=said, marks=marks)
 
     def _known(self, kind: Kind, api_version: str, value: dict[str, Any], marks: Marks, origin: Origin) -> Loaded:
         problems: list[Problem] = []
         metadata, found = self._converter.structure(value.get("metadata"), Metadata, ("metadata",))
         problems += found
         problems += _about_metadata(metadata)
-        key = _key_of(kind, value)
+        key = _key_of(kind, value, self.namespace)
         body, path = _body(kind, value)
         problems += self._about_top(kind, value)
         resource, found = self._resource(kind, body, path)
@@ -144,7 +193,7 @@ class Loader:
                 marks,
             )
         problems = _condensed(_discreet(kind, problems))
-        named = str(key) if key is not None else _named(kind.name, value)
+        named = str(key) if key is not None else _named(kind.name, value, self.namespace)
         return Loaded(origin, document, key, named, tuple(problems), marks)
 
     def _resource(self, kind: Kind, body: Any, path: Path) -> tuple[Any, tuple[Problem, ...]]:
@@ -219,26 +268,26 @@ def _body(kind: Kind, value: dict[str, Any]) -> tuple[Any, Path]:
     return {name: each for name, each in value.items() if name not in _ENVELOPE}, ()
 
 
-def _key_of(kind: Kind, value: dict[str, Any]) -> Key | None:
+def _key_of(kind: Kind, value: dict[str, Any], otherwise: str) -> Key | None:
     """Which object this is, however broken the rest of it may be."""
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         return None
     name = metadata.get("name")
-    namespace = metadata.get("namespace") or DEFAULT_NAMESPACE
+    namespace = metadata.get("namespace") or otherwise
     if not isinstance(name, str) or not isinstance(namespace, str) or not name:
         return None
     return Key(kind.group, kind.name, namespace if kind.namespaced else "", name)
 
 
-def _named(kind: str, value: dict[str, Any]) -> str:
+def _named(kind: str, value: dict[str, Any], otherwise: str) -> str:
     metadata = value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or not name:
         return printable(kind)
     assert isinstance(metadata, dict)
     namespace = metadata.get("namespace")
-    return printable(f"{kind} {namespace if isinstance(namespace, str) and namespace else DEFAULT_NAMESPACE}/{name}")
+    return printable(f"{kind} {namespace if isinstance(namespace, str) and namespace else otherwise}/{name}")
 
 
 def _about_metadata(metadata: Metadata | None) -> Iterator[Problem]:

@@ -267,7 +267,9 @@ def test_protobuf() -> None:
         "outboundTrafficPolicy": {},
         "extensionProviders": [{"name": "x", "envoyFileAccessLog": {"logFormat": {"labels": {"a": ["%B%", 1]}}}}],
     }
-    config: MeshConfig = made(converter, value, MeshConfig)
+    config, problems = converter.structure(value, MeshConfig)
+    assert config is not None
+    assert Level.ERROR not in {problem.level for problem in problems}
     assert config.trustDomain == "a.example"
     assert config.defaultConfig.concurrency == 2
     assert config.defaultConfig.drainDuration == 45.0
@@ -278,7 +280,7 @@ def test_protobuf() -> None:
     assert log is not None
     assert log.logFormat is not None
     assert log.logFormat.labels == Map({"a": ("%B%", 1)})
-    assert hash(config) == hash(made(converter, value, MeshConfig))
+    assert hash(config) == hash(converter.structure(value, MeshConfig)[0])
     assert said(converter, {"trust_domian": 1, "enableAutoMtls": "true"}, MeshConfig) == [
         'error trust_domian: unknown field; did you mean "trustDomain"?',
         'error enableAutoMtls: expected true or false, found the text "true"; take the quotes away',

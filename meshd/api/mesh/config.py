@@ -192,6 +192,8 @@ class TLSConfig:
     ecdhCurves: tuple[str, ...] = ()
     cipherSuites: tuple[str, ...] = ()
 
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"ecdhCurves"})
+
 
 @attrs.frozen
 class DefaultTrafficPolicy:
@@ -317,3 +319,40 @@ class MeshConfig:
     tlsDefaults: TLSConfig | None = None
     defaultTrafficPolicy: DefaultTrafficPolicy | None = None
     serviceEntryVisibility: ServiceEntryVisibility | None = None
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "accessLogEncoding",
+            "accessLogFile",
+            "accessLogFormat",
+            "caCertificates",
+            "defaultProviders",
+            "disableEnvoyListenerLog",
+            "discoverySelectors",
+            "dnsRefreshRate",
+            "enableEnvoyAccessLogService",
+            "enablePrometheusMerge",
+            "enableTracing",
+            "extensionProviders",
+            "inboundClusterStatName",
+            "inboundTrafficPolicy",
+            "ingressClass",
+            "ingressControllerMode",
+            "ingressSelector",
+            "ingressService",
+            "localityLbSetting",
+            "outboundClusterStatName",
+            "proxyHttpPort",
+            "proxyListenPort",
+            "serviceEntryVisibility",
+            "serviceScopeConfigs",
+            "serviceSettings",
+            "tcpKeepalive",
+            "trustDomain",
+            "zoneAwareLbSetting",
+        }
+    )
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset(
+        # Istio's control plane as a program, its ambient mode, and what is old.
+        {"ca", "certificates", "configSources", "hboneIdleTimeout", "verifyCertificateAtClient"}
+    )

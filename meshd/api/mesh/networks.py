@@ -5,6 +5,8 @@ Source: Istio's ``mesh/v1alpha1/network.proto``.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from meshd.api.common import Map, UInt32
@@ -41,3 +43,5 @@ class MeshNetworks:
     """Networks by name."""
 
     networks: Map[str, Network] = Map()
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"networks"})

@@ -6,6 +6,7 @@ Source: Istio's ``mesh/v1alpha1/proxy.proto``.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 import attrs
 
@@ -138,6 +139,8 @@ class Topology:
     forwardClientCertDetails: ForwardClientCertDetails = ForwardClientCertDetails.UNDEFINED
     proxyProtocol: ProxyProtocolConfiguration | None = None
 
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"proxyProtocol"})
+
 
 @attrs.frozen
 class KeyAccelerator:
@@ -241,6 +244,21 @@ class ProxyHeaders:
     preserveHttp1HeaderCase: bool | None = None
     xForwardedHost: Enabled | None = None
     xForwardedPort: Enabled | None = None
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "attemptCount",
+            "envoyDebugHeaders",
+            "forwardedClientCert",
+            "metadataExchangeHeaders",
+            "preserveHttp1HeaderCase",
+            "requestId",
+            "server",
+            "setCurrentClientCertDetails",
+            "xForwardedHost",
+            "xForwardedPort",
+        }
+    )
 
 
 class Profile(StrEnum):
@@ -350,3 +368,50 @@ class ProxyConfig:
     fileFlushMinSizeKb: UInt32 = 64
     statsCompression: bool = True
     connectionSettings: ConnectionSettings | None = None
+
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "caCertificatesPem",
+            "concurrency",
+            "connectionSettings",
+            "drainDuration",
+            "envoyAccessLogService",
+            "envoyMetricsService",
+            "extraStatTags",
+            "holdApplicationUntilProxyStarts",
+            "interceptionMode",
+            "meshId",
+            "privateKeyProvider",
+            "proxyAdminPort",
+            "proxyStatsMatcher",
+            "readinessProbe",
+            "statsdUdpAddress",
+            "statusPort",
+            "terminationDrainDuration",
+            "tracing",
+            "tracingServiceName",
+        }
+    )
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset(
+        # Envoy as a program, the way to Istio's control plane, and what is old.
+        {
+            "availabilityZone",
+            "binaryPath",
+            "configPath",
+            "controlPlaneAuthPolicy",
+            "customConfigFile",
+            "discoveryAddress",
+            "discoveryRefreshDelay",
+            "envoyMetricsServiceAddress",
+            "fileFlushInterval",
+            "fileFlushMinSizeKb",
+            "image",
+            "proxyBootstrapTemplatePath",
+            "runtimeValues",
+            "sds",
+            "serviceCluster",
+            "statNameLength",
+            "statsCompression",
+            "zipkinAddress",
+        }
+    )
