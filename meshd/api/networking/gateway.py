@@ -17,12 +17,10 @@ from meshd.api.common import Labels, Map, UInt32
 class Port:
     """A server's port. ``protocol``: HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP or TLS."""
 
-    number: UInt32
-    protocol: str
-    name: str
+    number: UInt32 = 0
+    protocol: str = ""
+    name: str = ""
     targetPort: UInt32 = 0
-
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"targetPort"})
 
 
 class ServerTLSmode(StrEnum):
@@ -78,7 +76,8 @@ class ServerTLSSettings:
     insecureSkipVerify: bool | None = None
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"credentialNames", "tlsCertificates", "insecureSkipVerify"})
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"caCrl", "verifyCertificateSpki", "verifyCertificateHash"})
+    # ``caCrl`` is judged by validation: only where clients must show a certificate does it keep anybody out.
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"verifyCertificateSpki", "verifyCertificateHash"})
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from meshd.api.common import Duration, Percent, StringMatch
 from meshd.api.document import Path
@@ -21,13 +21,13 @@ from meshd.snapshot.regex import full_match, substitute
 LABEL = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 """One part of a DNS name (RFC 1123)."""
 
-_SNI_PREFIX = "outbound_."
+_SNI_FORM = re.compile(r"outbound_\.?[0-9]+\.?_\.?[^_]*\.?_\.?[^_]*[a-zA-Z][^_]*")
 """Istio's own server names (``outbound_.9080_.v1_.reviews...``), which are no DNS names."""
 
-_PARTIAL_WILDCARD = re.compile(r"\*[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
-_WILDCARD_LABEL = re.compile(r"\*|\*-[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEADER_VALUE = re.compile(r"[^\x00\r\n]*")
+_WILDCARD_LABEL = re.compile(r"\*|\*-?[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
+_HEADER_NAME = re.compile(r"[-_A-Za-z0-9]+")
+"""Istio's: narrower than a token of RFC 9110."""
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _URI_PATH = re.compile(r"[\x21\x22\x24-\x7e]*")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -53,21 +53,23 @@ def namespace(name: str, path: Path) -> Iterator[Problem]:
         yield error(path, f'"{name}" is not a namespace: lower-case letters, digits and "-" only, 63 at most')
 
 
-def fqdn(name: str, path: Path) -> Iterator[Problem]:
-    """A DNS name without a wildcard."""
+def fqdn(name: str, path: Path, *, whole: str = "") -> Iterator[Problem]:
+    """A DNS name without a wildcard; ``whole`` is what to call it if it is only a part of what was written."""
+    shown = whole or name
     plain = name.removesuffix(".")
     if not plain:
-        yield error(path, "a host name is missing")
+        yield error(path, "a host (a domain name) is missing")
     elif len(name) > LONGEST_NAME:
-        yield error(path, f"the host name is longer than {LONGEST_NAME}")
+        yield error(path, f"the domain name is longer than {LONGEST_NAME}")
     else:
         labels = plain.split(".")
         for label in labels:
             if not LABEL.fullmatch(label):
-                yield error(path, f'"{name}" is not a host name{_why_not_host(name, label)}')
+                yield error(path, f'"{shown}" is not a domain name{_why_not_host(shown, label)}')
                 return
-        if labels[-1].isdecimal():
-            yield error(path, f'"{name}" is not a host name: its last part is a number')
+        if labels[-1].isdecimal() and not name.endswith("."):
+            why = "an IP address cannot stand here" if is_address(shown) else "its last part is a number"
+            yield error(path, f'"{shown}" is not a domain name: {why}')
 
 
 def _why_not_host(name: str, label: str) -> str:
@@ -82,24 +84,72 @@ def _why_not_host(name: str, label: str) -> str:
     return f': "{label}" is not a part of one' if label else ": a part of it is empty"
 
 
-def wildcard_host(name: str, path: Path, *, partial: bool = False) -> Iterator[Problem]:
-    """A DNS name, ``*``, ``*.example.com`` or ``*-x.example.com``; with ``partial`` also ``*x.example.com``."""
-    if name.startswith(_SNI_PREFIX):
-        return
+def wildcard_host(name: str, path: Path) -> Iterator[Problem]:
+    """A DNS name, ``*``, ``*.example.com``, ``*-x.example.com`` or ``*x.example.com``."""
     first, _, rest = name.partition(".")
-    if _WILDCARD_LABEL.fullmatch(first) or (partial and _PARTIAL_WILDCARD.fullmatch(first)):
-        if rest:
-            yield from fqdn(rest, path)
-        elif name.endswith("."):
-            yield error(path, f'"{name}" is not a host name')
-        return
-    yield from fqdn(name, path)
+    if not _WILDCARD_LABEL.fullmatch(first):
+        yield from fqdn(name, path)
+    elif len(name) > LONGEST_NAME:
+        yield error(path, f"the domain name is longer than {LONGEST_NAME}")
+    elif rest:
+        yield from fqdn(rest, path, whole=name)
+    elif name.endswith("."):
+        yield error(path, f'"{name}" is not a domain name')
+
+
+def sni_host(name: str, path: Path) -> Iterator[Problem]:
+    """A wildcard host, or one of Istio's own server names for what a gateway passes on."""
+    if not name.startswith("outbound_"):
+        yield from wildcard_host(name, path)
+    elif not _SNI_FORM.fullmatch(name):
+        yield error(path, f'"{name}" is not of the form outbound_.PORT_.SUBSET_.HOST')
+
+
+def is_partial_wildcard(name: str) -> bool:
+    """``*bar.com`` and ``*-bar.com``: a wildcard within the first part of a name."""
+    return name.startswith("*") and name != "*" and not name.startswith("*.")
 
 
 def host_or_address(name: str, path: Path) -> Iterator[Problem]:
     """A wildcard host or an IP address."""
     if not is_address(name):
         yield from wildcard_host(name, path)
+
+
+def scoped_host(text: str, path: Path, *, sidecar: bool = False) -> Iterator[Problem]:
+    """``namespace/host`` of a Gateway's server (where the namespace may be left out) or of a Sidecar's listener.
+
+    ``sidecar``: it must have a namespace, which may also be ``~`` (nothing) or ``~name`` (all but that one's).
+    """
+    space, slash, name = text.partition("/")
+    if not slash:
+        name = text
+        if sidecar:
+            yield error(path, f'"{text}" is not of the form namespace/host; "./{text}" is in its own namespace')
+            return
+    elif not space or not name:
+        yield error(path, f'"{text}": both a namespace and a host are needed')
+        return
+    elif space not in ("*", ".") and not (sidecar and space == "~"):
+        plain = space.removeprefix("~") if sidecar else space
+        if not LABEL.fullmatch(plain):
+            yield error(path, f'invalid namespace value "{space}": a namespace, "." (its own) or "*" (all)')
+    yield from _long_host(name, path, sidecar=sidecar)
+
+
+def _long_host(name: str, path: Path, *, sidecar: bool) -> Iterator[Problem]:
+    """``*`` or a name with a dot; an address only where it is not a sidecar's."""
+    if not sidecar and is_address(name):
+        return
+    if name != "*" and "." not in name:
+        yield error(
+            path, f'"{name}" is a short name: write the whole domain name, as in {name}.default.svc.cluster.local'
+        )
+        return
+    if is_partial_wildcard(name):
+        yield error(path, f'partial wildcard "{name}" not allowed: "*" stands for whole parts of a name')
+        return
+    yield from wildcard_host(name, path)
 
 
 def is_address(text: str) -> bool:
@@ -141,11 +191,15 @@ def port_text(text: str, path: Path, *, at_value: bool = True) -> Iterator[Probl
         yield error(path, f'"{text}" is not a port: 1 to {LARGEST_PORT}', at_value=at_value)
 
 
-def percent(value: Percent | float | None, path: Path) -> Iterator[Problem]:
-    """0 to 100."""
+def percent(value: Percent | float | None, path: Path, *, least: float = 0.0) -> Iterator[Problem]:
+    """0 to 100; with ``least``, nothing between 0 and that."""
     number = value.value if isinstance(value, Percent) else value
-    if number is not None and not 0 <= number <= 100:
+    if number is None:
+        return
+    if not 0 <= number <= 100:
         yield error(path, f"{number:g} is not a percentage: 0 to 100")
+    elif 0 < number < least:
+        yield error(path, f"{number:g} is too small a percentage: 0, or at least {least:g}")
 
 
 def not_negative(number: int | None, path: Path) -> Iterator[Problem]:
@@ -169,23 +223,32 @@ def regex(pattern: str, path: Path, replacement: str | None = None) -> Iterator[
         yield error(path, caught.message)
 
 
-def string_match(match: StringMatch | None, path: Path) -> Iterator[Problem]:
-    """At most one of the three forms, and a regular expression that compiles."""
+def string_match(match: StringMatch | None, path: Path, *, empty_prefix: bool = False) -> Iterator[Problem]:
+    """At most one of the three forms, a regular expression that compiles, and nothing empty but ``exact``.
+
+    ``empty_prefix``: a prefix may be empty too, which is any value.
+    """
     if match is None:
         return
     given = [name for name in ("exact", "prefix", "regex") if getattr(match, name) is not None]
     if len(given) > 1:
         yield error(path, f"{' and '.join(given)} cannot both be given: choose one", at_value=False)
-    if match.regex is not None and match.regex != "*":
+    if match.prefix == "" and not empty_prefix:
+        yield error((*path, "prefix"), "the prefix is empty: write {} to match any value")
+    if match.regex == "":
+        yield error((*path, "regex"), "the regular expression is empty: write {} to match any value")
+    elif match.regex == "*":
+        yield error((*path, "regex"), '"*" alone is not a regular expression: write ".*", or {} to match any value')
+    elif match.regex is not None:
         yield from regex(match.regex, (*path, "regex"))
 
 
 def header_name(name: str, path: Path) -> Iterator[Problem]:
-    """A token of RFC 9110, or a pseudo-header."""
+    """Letters, digits, "-" and "_"."""
     if not name:
         yield error(path, "a header's name is empty", at_value=False)
-    elif not _HEADER_NAME.fullmatch(name.removeprefix(":") if name.startswith(":") else name):
-        yield error(path, f'"{name}" is not a header name', at_value=False)
+    elif not _HEADER_NAME.fullmatch(name):
+        yield error(path, f'"{name}" is not a valid header name: letters, digits, "-" and "_"', at_value=False)
 
 
 def uri_path(text: str, path: Path) -> Iterator[Problem]:
@@ -205,9 +268,9 @@ def authority(text: str, path: Path) -> Iterator[Problem]:
 
 
 def header_value(value: str, path: Path) -> Iterator[Problem]:
-    """No line breaks and no NUL."""
+    """No control characters but a tab."""
     if not _HEADER_VALUE.fullmatch(value):
-        yield error(path, "a header's value cannot have line breaks or NUL")
+        yield error(path, "a header's value cannot have line breaks, NUL or other control characters")
 
 
 def labels(values: Mapping[str, str], path: Path) -> Iterator[Problem]:
@@ -220,33 +283,18 @@ def labels(values: Mapping[str, str], path: Path) -> Iterator[Problem]:
             yield error((*path, key), f'"{value}" is not a label\'s value: letters, digits, "-", "_", ".", 63 at most')
 
 
-def selector(values: Mapping[str, str], path: Path) -> Iterator[Problem]:
-    """Labels to select by: no wildcards, no empty names."""
-    for key, value in values.items():
-        if not key:
-            yield error((*path, key), "a label's name is empty", at_value=False)
-        elif "*" in key or "*" in value:
-            yield error((*path, key), "a selector takes no wildcards: leave the selector out to select everything")
-        elif len(value) > 63:
-            yield error((*path, key), "a label's value has 63 characters at most")
+def answer_status(status: int, path: Path) -> Iterator[Problem]:
+    """What a proxy can answer by itself."""
+    if not 200 <= status <= 600:
+        yield error(path, f"HTTP status {status} is not one to answer with: 200 to 599")
 
 
-def export_to(values: Iterable[str], path: Path, own: str, *, none_allowed: bool = False) -> Iterator[Problem]:
-    """``*``, ``.``, namespaces; ``~`` (nobody) only where it is allowed, and alone."""
-    seen: set[str] = set()
-    listed = list(values)
-    for index, value in enumerate(listed):
-        here = (*path, index)
-        meant = own if value == "." else value
-        if meant in seen:
-            yield error(here, f'"{value}" is here twice')
-        seen.add(meant)
-        if value == "~":
-            if not none_allowed:
-                yield error(here, '"~" is not allowed here; "." keeps it to its own namespace')
-            elif len(listed) > 1:
-                yield error(here, '"~" must stand alone')
-        elif value not in ("*", "."):
-            yield from namespace(value, here)
-    if "*" in seen and len(seen) > 1:
-        yield error(path, '"*" is everybody: nothing can stand beside it')
+def socket_path(address: str, path: Path) -> Iterator[Problem]:
+    """``unix://`` with an absolute path of a file, or with an abstract name (``@...``)."""
+    place = address.removeprefix("unix://")
+    if place.startswith("@"):
+        return
+    if not place.startswith("/"):
+        yield error(path, f'"{address}" is not an absolute socket path')
+    elif place.endswith("/"):
+        yield error(path, f'"{address}" is a directory: name the socket itself')

@@ -8,35 +8,58 @@ from meshd.api.document import Document
 from meshd.api.kubernetes import ConfigMap, Endpoints, EndpointSlice, Service
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
+from meshd.api.networking.proxy_config import ProxyConfig
 from meshd.api.networking.service_entry import ServiceEntry
+from meshd.api.networking.sidecar import Sidecar
 from meshd.api.networking.virtual_service import VirtualService
 from meshd.api.networking.workload_entry import WorkloadEntry
-from meshd.api.problem import Problem
-from meshd.api.security import AuthorizationPolicy, PeerAuthentication
+from meshd.api.networking.workload_group import WorkloadGroup
+from meshd.api.problem import Problem, error
+from meshd.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
+from meshd.api.telemetry import Telemetry
 from meshd.control.analysis import (
     checks,
+    validate_authentication,
+    validate_authorization,
     validate_destination_rule,
+    validate_envoy_filter,
+    validate_extensions,
     validate_gateway,
     validate_kubernetes,
-    validate_security,
     validate_service_entry,
+    validate_sidecar,
+    validate_telemetry,
     validate_virtual_service,
+    validate_workload,
 )
+from meshd.control.analysis.validate_authorization import DRY_RUN
 
 VALIDATORS: dict[type, Callable[[Document], Iterator[Problem]]] = {
     VirtualService: validate_virtual_service.validate,
     DestinationRule: validate_destination_rule.validate,
     Gateway: validate_gateway.validate,
     ServiceEntry: validate_service_entry.validate,
-    WorkloadEntry: validate_service_entry.validate_workload,
-    PeerAuthentication: validate_security.validate_peer_authentication,
-    AuthorizationPolicy: validate_security.validate_authorization_policy,
+    WorkloadEntry: validate_workload.validate_workload,
+    WorkloadGroup: validate_workload.validate_workload_group,
+    Sidecar: validate_sidecar.validate,
+    ProxyConfig: validate_telemetry.validate_proxy_config,
+    PeerAuthentication: validate_authentication.validate_peer_authentication,
+    RequestAuthentication: validate_authentication.validate_request_authentication,
+    AuthorizationPolicy: validate_authorization.validate,
+    Telemetry: validate_telemetry.validate,
     Service: validate_kubernetes.validate_service,
     ConfigMap: validate_kubernetes.validate_config_map,
     Endpoints: validate_kubernetes.validate_endpoints,
     EndpointSlice: validate_kubernetes.validate_endpoint_slice,
 }
 """Kinds that are not here (Secret, Namespace) have no rules beyond their structure."""
+
+FOREIGN: dict[tuple[str, str], Callable[[Document], Iterator[Problem]]] = {
+    ("networking.istio.io", "EnvoyFilter"): validate_envoy_filter.validate,
+    ("extensions.istio.io", "WasmPlugin"): validate_extensions.validate_wasm_plugin,
+    ("extensions.istio.io", "TrafficExtension"): validate_extensions.validate_traffic_extension,
+}
+"""Kinds of Istio's that are kept as they were written, by group and name."""
 
 MOST_PROBLEMS = 100
 """Of one document. Whoever has that many mistakes mends the first ones first."""
@@ -57,6 +80,16 @@ def _all(document: Document) -> Iterator[Problem]:
     if document.namespace:
         yield from checks.namespace(document.namespace, ("metadata", "namespace"))
     yield from checks.labels(document.labels, ("metadata", "labels"))
+    if DRY_RUN in document.annotations and document.kind != "AuthorizationPolicy" and _is_istio(document):
+        yield error(
+            ("metadata", "annotations", DRY_RUN), f"only an AuthorizationPolicy can be tried: take {DRY_RUN} away"
+        )
     validator = VALIDATORS.get(type(document.resource))
+    if validator is None:
+        validator = FOREIGN.get((document.api_version.partition("/")[0], document.kind))
     if validator is not None:
         yield from validator(document)
+
+
+def _is_istio(document: Document) -> bool:
+    return document.api_version.partition("/")[0].endswith(".istio.io")

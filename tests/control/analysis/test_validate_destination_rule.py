@@ -23,7 +23,7 @@ def policy(inner: str) -> list[str]:
         "trafficPolicy: {tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k}}",
         "trafficPolicy: {tls: {mode: SIMPLE, credentialName: c}}, workloadSelector: {matchLabels: {a: b}}",
         "trafficPolicy: {portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {maxConnections: 1}}}]}",
-        "trafficPolicy: {connectionPool: {http: {idleTimeout: 0s}, tcp: {connectTimeout: 30ms}}}",
+        "trafficPolicy: {connectionPool: {http: {idleTimeout: 1s}, tcp: {connectTimeout: 30ms, idleTimeout: 0s}}}",
     ],
 )
 def test_good(spec: str) -> None:
@@ -34,7 +34,7 @@ def test_good(spec: str) -> None:
     ("spec", "message"),
     [
         ("subsets: [{name: 'v 1'}]", '"v 1" is not a subset\'s name'),
-        ("subsets: [{name: v1}, {name: v1}]", 'warning spec.subsets[1].name: the subset "v1" is here twice'),
+        ("subsets: [{name: v1}, {name: v1}]", 'error spec.subsets[1].name: the subset "v1" is here twice'),
         ("subsets: [{name: v1, labels: {version: 'a b'}}]", '"a b" is not a label\'s value'),
         ("subsets: [{name: v1, labels: {'a b': x}}]", '"a b" is not a label\'s name'),
         ("workloadSelector: {matchLabels: {a: '*'}}", "a selector takes no wildcards"),
@@ -57,11 +57,14 @@ def test_bad(spec: str, message: str) -> None:
         ("connectionPool: {tcp: {maxConnections: -1}}", "maxConnections: -1 is negative"),
         ("connectionPool: {tcp: {connectTimeout: 0s}}", "connectTimeout: 0s is too short"),
         ("connectionPool: {http: {maxRetries: -1}}", "maxRetries: -1 is negative"),
-        ("tls: {mode: MUTUAL}", "MUTUAL needs clientCertificate (a file), or credentialName"),
+        ("tls: {mode: MUTUAL}", "MUTUAL needs a client certificate: clientCertificate (a file), or credentialName"),
         ("tls: {mode: ISTIO_MUTUAL, caCertificates: /x}", "ISTIO_MUTUAL uses the workload's own certificate"),
         ("tls: {mode: SIMPLE, caCertificates: /x, credentialName: c}", "credentialName and caCertificates cannot both"),
         ("tls: {mode: SIMPLE, insecureSkipVerify: true, subjectAltNames: [a]}", "is not looked at with insecureSkip"),
-        ("tls: {mode: SIMPLE, credentialName: c}", "warning spec.trafficPolicy.tls.credentialName: sidecars ignore"),
+        (
+            "tls: {mode: SIMPLE, credentialName: c}",
+            "warning MD0005 spec.trafficPolicy.tls.credentialName: sidecars ignore",
+        ),
         ("tls: {mode: SIMPLE, caCrl: /x}", "error MD0002 spec.trafficPolicy.tls.caCrl"),
         ("tls: {mode: SIMPLE, subjectAltNames: ['']}", "the name is empty"),
         ("loadBalancer: {consistentHash: {useSourceIp: true}}", "warning MD0002"),
@@ -73,5 +76,5 @@ def test_bad_policies(inner: str, message: str) -> None:
 
 
 def test_a_host_is_needed() -> None:
-    assert said(text("DestinationRule", "{host: ''}")) == ["error spec.host: a host name is missing"]
+    assert said(text("DestinationRule", "{host: ''}")) == ["error spec.host: a host (a domain name) is missing"]
     assert said(text("DestinationRule", "{host: '*.a.b'}")) == []

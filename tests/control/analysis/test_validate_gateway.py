@@ -37,27 +37,30 @@ def test_good(server: str) -> None:
     [
         ([], "there are no servers"),
         ([f"{HTTP}, hosts: []"], "there are no hosts"),
-        ([f"{HTTP}, hosts: ['a b']"], '"a b" is not a host name'),
-        ([f"{HTTP}, hosts: ['A_B/a.b']"], '"A_B" is not a namespace'),
-        ([f"{HTTP}, hosts: ['*'], bind: somewhere"], '"somewhere" is not an IP address'),
+        ([f"{HTTP}, hosts: ['a b.c']"], '"a b.c" is not a domain name'),
+        ([f"{HTTP}, hosts: ['A_B/a.b']"], 'invalid namespace value "A_B"'),
+        ([f"{HTTP}, hosts: ['*'], bind: somewhere"], "somewhere is not a valid IP address"),
         ([f"{HTTP}, hosts: ['*'], bind: 'unix://x'"], "is not an absolute socket path"),
         (["port: {number: 0, name: a, protocol: HTTP}, hosts: ['*']"], "0 is not a port"),
-        (["port: {number: 80, name: a, protocol: HTP}, hosts: ['*']"], '"HTP" is not a protocol: GRPC'),
-        (["port: {number: 80, name: '', protocol: HTTP}, hosts: ['*']"], "the port's name is empty"),
+        (["port: {number: 80, name: a, protocol: HTP}, hosts: ['*']"], 'invalid protocol "HTP": one of HTTP'),
+        (["port: {number: 80, name: '', protocol: HTTP}, hosts: ['*']"], "the port name is missing"),
         ([f"{HTTP}, hosts: [a]", f"{HTTP}, hosts: [b]"], 'servers[1].port.name: the port name "http" is here twice'),
-        ([f"{HTTPS}, hosts: ['*']"], "HTTPS needs tls settings"),
-        ([f"{HTTP}, hosts: ['*'], tls: {{mode: SIMPLE, credentialName: c}}"], "HTTP has no TLS; write protocol HTTPS"),
+        ([f"{HTTPS}, hosts: ['*']"], "HTTPS needs TLS settings"),
+        (
+            [f"{HTTP}, hosts: ['*'], tls: {{mode: SIMPLE, credentialName: c}}"],
+            "HTTP has no TLS settings; write protocol HTTPS",
+        ),
         (
             [f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE}}"],
-            "SIMPLE needs serverCertificate (a file), or credentialName",
+            "SIMPLE TLS requires a server certificate: set serverCertificate (a file)",
         ),
         (
             [f"{HTTPS}, hosts: ['*'], tls: {{mode: MUTUAL, serverCertificate: /c, privateKey: /k}}"],
-            "MUTUAL needs caCertificates",
+            "MUTUAL TLS requires a client CA bundle: set caCertificates",
         ),
         (
             [f"{HTTPS}, hosts: ['*'], tls: {{credentialName: c}}"],
-            "warning spec.servers[0].tls: mode PASSTHROUGH does not",
+            "warning spec.servers[0].tls.credentialName: PASSTHROUGH mode does not use certificates",
         ),
         ([f"{HTTPS}, hosts: ['*'], tls: {{mode: ISTIO_MUTUAL, credentialName: c}}"], "leave this field out"),
         (
@@ -65,10 +68,6 @@ def test_good(server: str) -> None:
                 f"{HTTPS}, hosts: ['*'], tls: {{mode: PASSTHROUGH, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2}}"
             ],
             "the least version TLSV1_3 is above the most, TLSV1_2",
-        ),
-        (
-            [f"{HTTPS}, hosts: ['*'], tls: {{mode: AUTO_PASSTHROUGH}}"],
-            "warning spec.servers[0].tls.mode: meshd does not",
         ),
         (
             [f"{HTTPS}, hosts: ['*'], tls: {{mode: MUTUAL, credentialName: c, verifyCertificateHash: [x]}}"],
@@ -82,4 +81,6 @@ def test_bad(servers: list[str], message: str) -> None:
 
 def test_without_a_selector() -> None:
     lines = said(text("Gateway", f"{{servers: [{{{HTTP}, hosts: ['*']}}]}}"))
-    assert lines == ["warning spec: without a selector it is for every workload; add selector: {istio: ingressgateway}"]
+    assert lines == [
+        "warning MD0005 spec: without a selector it is for every workload; add selector: {istio: ingressgateway}"
+    ]

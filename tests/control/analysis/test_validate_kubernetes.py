@@ -17,7 +17,7 @@ from tests.control.analysis.cases import said, text
         ("{ports: [{port: 80, name: a}, {port: 81, name: a}]}", 'the port name "a" is here twice'),
         ("{ports: [{port: 80, name: a}, {port: 80, name: b}]}", "port 80 is here twice"),
         ("{type: ExternalName}", "ExternalName needs externalName"),
-        ("{type: ExternalName, externalName: 'a b'}", '"a b" is not a host name'),
+        ("{type: ExternalName, externalName: 'a b'}", '"a b" is not a domain name'),
         ("{ports: [{port: 80}], clusterIP: x}", '"x" is not an IP address'),
         ("{ports: [{port: 80}], internalTrafficPolicy: Local}", "warning spec.internalTrafficPolicy"),
         ("{ports: [{port: 80}], trafficDistribution: PreferClose}", "warning MD0002 spec.trafficDistribution"),

@@ -1,4 +1,4 @@
-"""PeerAuthentication and AuthorizationPolicy alone. Pure."""
+"""AuthorizationPolicy alone. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from meshd.api.document import Document, Path
-from meshd.api.problem import Problem, error, warning
-from meshd.api.security import Action, AuthorizationPolicy, Condition, Operation, PeerAuthentication, Rule, Source
-from meshd.control.analysis import checks
+from meshd.api.problem import FIELD_NOT_SUPPORTED, FIELD_WITHOUT_EFFECT, Problem, error, warning
+from meshd.api.security import Action, AuthorizationPolicy, Condition, Operation, Rule, Source
+from meshd.control.analysis import checks, selection
 
 CONDITION_KEYS = (
     *("source.ip", "remote.ip", "source.namespace", "source.serviceAccount", "source.trustDomain"),
@@ -24,57 +24,50 @@ _BRACKETED = re.compile(
 )
 _HEADER_KEY = "request.headers["
 _IP_KEYS = ("source.ip", "remote.ip", "destination.ip")
+_BLOCKS = ("ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks")
 _RELIES_ON_JWT = ("requestPrincipals", "notRequestPrincipals")
+_NOT_CUSTOM = (
+    *("namespaces", "notNamespaces", "principals", "notPrincipals", "serviceAccounts", "notServiceAccounts"),
+    *_RELIES_ON_JWT,
+)
+"""Fields of a source that a provider cannot be asked about."""
+_NOT_CUSTOM_KEYS = ("source.namespace", "source.principal", "source.serviceAccount")
 _TEMPLATE = re.compile(r"\{\*\*?\}")
-
-TARGET_KINDS = ("Gateway", "GatewayClass", "Service", "ServiceEntry")
 
 DRY_RUN = "istio.io/dry-run"
 """The annotation of a policy that is only tried."""
 
 MOST_SERVICE_ACCOUNTS = 16
+LONGEST_SERVICE_ACCOUNT = 320
+MOST_RULES = 512
 
 
-def validate_peer_authentication(document: Document) -> Iterator[Problem]:
-    """Istio's rules for a PeerAuthentication."""
-    policy: PeerAuthentication = document.resource
-    path: Path = ("spec",)
-    selected = policy.selector is not None and bool(policy.selector.matchLabels)
-    if policy.selector is not None:
-        yield from checks.selector(policy.selector.matchLabels, (*path, "selector", "matchLabels"))
-    ports = (*path, "portLevelMtls")
-    if policy.portLevelMtls and not selected:
-        yield error(ports, "portLevelMtls needs a selector", at_value=False)
-    if not policy.portLevelMtls and document.has(ports):
-        yield error(ports, "portLevelMtls is empty: leave it out, or name ports", at_value=False)
-    for number in policy.portLevelMtls:
-        yield from checks.port_text(number, (*ports, number), at_value=False)
-
-
-def validate_authorization_policy(document: Document) -> Iterator[Problem]:
+def validate(document: Document) -> Iterator[Problem]:
     """Istio's rules for an AuthorizationPolicy."""
     policy: AuthorizationPolicy = document.resource
     path: Path = ("spec",)
-    if policy.selector is not None:
-        yield from checks.selector(policy.selector.matchLabels, (*path, "selector", "matchLabels"))
-        if policy.targetRefs or policy.targetRef is not None:
-            yield error((*path, "selector"), "selector and targetRefs cannot both be given: choose one", at_value=False)
+    yield from selection.selecting(policy, path)
     for name in ("targetRef", "targetRefs"):
         if getattr(policy, name):
-            yield from _targets(policy, path)
-            yield warning((*path, name), "meshd does not support this field yet: the policy is applied to nothing")
+            yield warning(
+                (*path, name),
+                "meshd does not support this field yet: the policy is applied to nothing",
+                code=FIELD_NOT_SUPPORTED,
+            )
     yield from _action(document, policy, path)
+    yield from _dry_run(document, policy)
+    if len(policy.rules) > MOST_RULES:
+        yield error((*path, "rules"), f"more than {MOST_RULES} rules", at_value=False)
     for index, rule in enumerate(policy.rules):
-        yield from _rule(document, rule, (*path, "rules", index))
-
-
-def _targets(policy: AuthorizationPolicy, path: Path) -> Iterator[Problem]:
-    placed = [((*path, "targetRefs", index), target) for index, target in enumerate(policy.targetRefs)]
-    if policy.targetRef is not None:
-        placed.append(((*path, "targetRef"), policy.targetRef))
-    for here, target in placed:
-        if target.kind not in TARGET_KINDS:
-            yield error((*here, "kind"), f'"{target.kind}" is not one of {", ".join(TARGET_KINDS)}')
+        here = (*path, "rules", index)
+        yield from _rule(document, rule, here)
+        if policy.action is Action.CUSTOM:
+            yield from _custom(rule, here)
+        elif policy.action is Action.DENY and _denies_opaque_ports(rule):
+            yield warning(
+                here,
+                "a DENY rule of HTTP attributes only denies everything on TCP ports: name the ports (to: operation: ports)",
+            )
 
 
 def _action(document: Document, policy: AuthorizationPolicy, path: Path) -> Iterator[Problem]:
@@ -82,28 +75,58 @@ def _action(document: Document, policy: AuthorizationPolicy, path: Path) -> Iter
     if policy.action is Action.CUSTOM:
         if policy.provider is None or not policy.provider.name:
             yield error(path, "CUSTOM needs provider.name", at_value=False)
-        yield warning(here, "meshd does not support CUSTOM yet: what it matches is denied")
+        yield warning(here, "meshd does not support CUSTOM yet: what it matches is denied", code=FIELD_NOT_SUPPORTED)
     elif policy.provider is not None:
         yield error((*path, "provider"), "a provider needs action CUSTOM", at_value=False)
     if policy.action is Action.AUDIT:
-        yield warning(here, "meshd does not support AUDIT yet: it has no effect")
-    dry_run = document.annotations.get(DRY_RUN)
-    if dry_run is not None:
-        at = ("metadata", "annotations", DRY_RUN)
-        if dry_run not in ("true", "false"):
-            yield error(at, f'"{dry_run}" is neither "true" nor "false"')
-        elif dry_run == "true":
-            yield warning(at, "meshd does not report dry runs yet: the policy has no effect")
-    if policy.action is not Action.ALLOW and not document.has((*path, "rules")):
+        yield warning(here, "meshd does not support AUDIT yet: it has no effect", code=FIELD_NOT_SUPPORTED)
+    if policy.action in (Action.DENY, Action.CUSTOM) and not policy.rules:
         yield error(
             path, f"{policy.action} without rules never applies; rules: [{{}}] matches everything", at_value=False
         )
+    elif policy.action is Action.AUDIT and not document.has((*path, "rules")):
+        yield warning(path, "AUDIT without rules never applies", code=FIELD_WITHOUT_EFFECT)
+
+
+def _dry_run(document: Document, policy: AuthorizationPolicy) -> Iterator[Problem]:
+    value = document.annotations.get(DRY_RUN)
+    if value is None:
+        return
+    at = ("metadata", "annotations", DRY_RUN)
+    if policy.action not in (Action.ALLOW, Action.DENY):
+        yield error(at, f"{policy.action} cannot be only tried: ALLOW and DENY can")
+    elif value not in ("true", "false"):
+        yield error(at, f'"{value}" is neither "true" nor "false"')
+    elif value == "true":
+        yield warning(at, "meshd does not report dry runs yet: the policy has no effect", code=FIELD_NOT_SUPPORTED)
+
+
+def _denies_opaque_ports(rule: Rule) -> bool:
+    """Whether nothing of a rule can be judged without HTTP, so that opaque connections are denied by it."""
+    sources = [each.source for each in rule.from_ if each.source is not None]
+    operations = [each.operation for each in rule.to if each.operation is not None]
+    if operations:
+        return not any(each.ports or each.notPorts for each in operations)
+    judged = {name for source in sources for name, values in _fields(source).items() if values}
+    return bool(sources) and not judged.difference(_RELIES_ON_JWT)
+
+
+def _custom(rule: Rule, path: Path) -> Iterator[Problem]:
+    for index, each in enumerate(rule.from_):
+        for name in _NOT_CUSTOM:
+            if each.source is not None and getattr(each.source, name):
+                yield error((*path, "from", index, "source", name), f"{name} is not supported with action CUSTOM")
+    for index, condition in enumerate(rule.when):
+        if condition.key in _NOT_CUSTOM_KEYS or condition.key.startswith("request.auth."):
+            yield error((*path, "when", index, "key"), f"{condition.key} is not supported with action CUSTOM")
 
 
 def _rule(document: Document, rule: Rule, path: Path) -> Iterator[Problem]:
     for name, entries in (("from", rule.from_), ("to", rule.to)):
         if not entries and document.has((*path, name)):
             yield error((*path, name), f"{name} is empty: leave it out to match everything", at_value=False)
+        if len(entries) > MOST_RULES:
+            yield error((*path, name), f"more than {MOST_RULES} entries", at_value=False)
     for index, each in enumerate(rule.from_):
         here = (*path, "from", index)
         if each.source is None:
@@ -129,23 +152,31 @@ def _source(source: Source, path: Path) -> Iterator[Problem]:
     if not any(fields.values()):
         yield error(path, "the source is empty: it needs at least one field", at_value=False)
     yield from _not_empty(fields, path)
-    for name in ("ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"):
+    for name in _BLOCKS:
         for index, block in enumerate(fields[name]):
             yield from checks.subnet(block, (*path, name, index))
     if (source.serviceAccounts or source.notServiceAccounts) and (
         source.principals or source.notPrincipals or source.namespaces or source.notNamespaces
     ):
-        yield error(path, "serviceAccounts cannot stand with namespaces or principals", at_value=False)
+        yield error(path, "cannot set serviceAccounts with namespaces or principals: choose one", at_value=False)
     for name in ("serviceAccounts", "notServiceAccounts"):
         yield from _service_accounts(fields[name], (*path, name))
     for name in ("principals", "notPrincipals"):
         for index, principal in enumerate(fields[name]):
             if principal.startswith("spiffe://"):
-                yield warning((*path, name, index), "principals are without spiffe://: this never matches")
+                yield warning(
+                    (*path, name, index),
+                    "principals are without spiffe://: this never matches",
+                    code=FIELD_WITHOUT_EFFECT,
+                )
             yield from _stars(principal, (*path, name, index))
     for name in _RELIES_ON_JWT:
         if fields[name]:
-            yield warning((*path, name), "meshd does not validate JWTs yet: no request has a request principal")
+            yield warning(
+                (*path, name),
+                "meshd does not validate JWTs yet: no request has a request principal",
+                code=FIELD_NOT_SUPPORTED,
+            )
 
 
 def _service_accounts(accounts: Sequence[str], path: Path) -> Iterator[Problem]:
@@ -153,7 +184,9 @@ def _service_accounts(accounts: Sequence[str], path: Path) -> Iterator[Problem]:
         yield error(path, f"{len(accounts)} service accounts are more than {MOST_SERVICE_ACCOUNTS}", at_value=False)
     for index, account in enumerate(accounts):
         parts = account.split("/")
-        if len(parts) > 2 or not all(parts) or "*" in account:
+        if len(account) > LONGEST_SERVICE_ACCOUNT:
+            yield error((*path, index), f"the service account is longer than {LONGEST_SERVICE_ACCOUNT}")
+        elif len(parts) > 2 or not all(parts) or "*" in account:
             yield error((*path, index), f'"{account}" is not a service account: name or namespace/name')
 
 
@@ -164,7 +197,8 @@ def _operation(operation: Operation, path: Path) -> Iterator[Problem]:
     yield from _not_empty(fields, path)
     for name in ("ports", "notPorts"):
         for index, text in enumerate(fields[name]):
-            yield from checks.port_text(text, (*path, name, index))
+            if text:
+                yield from checks.port_text(text, (*path, name, index))
     for name in ("paths", "notPaths"):
         for index, text in enumerate(fields[name]):
             yield from _path(text, (*path, name, index))
@@ -175,11 +209,12 @@ def _operation(operation: Operation, path: Path) -> Iterator[Problem]:
 
 def _path(text: str, path: Path) -> Iterator[Problem]:
     """A pattern of a path: exact, ``/a*``, ``*.html``, ``*``, or a template with ``{*}`` and ``{**}``."""
-    if "{" not in text and "}" not in text:
+    if _TEMPLATE.search(text) is None:
         yield from _stars(text, path)
-        return
-    reason = _why_not_template(text)
-    if reason:
+        if "{" in text or "}" in text:
+            why = f'the braces of "{text}" stand for themselves; {{*}} is any segment, {{**}} the rest'
+            yield warning(path, why, code=FIELD_WITHOUT_EFFECT)
+    elif reason := _why_not_template(text):
         yield error(path, f'"{text}" is not a path template: {reason}')
 
 
@@ -197,7 +232,11 @@ def _why_not_template(text: str) -> str:
 
 def _stars(text: str, path: Path) -> Iterator[Problem]:
     if "*" in text[1:-1] or (len(text) > 1 and text.startswith("*") and text.endswith("*")):
-        yield warning(path, f'in "{text}" only a "*" at the beginning or at the end stands for anything')
+        yield warning(
+            path,
+            f'in "{text}" only a "*" at the beginning or at the end stands for anything',
+            code=FIELD_WITHOUT_EFFECT,
+        )
 
 
 def _not_empty(fields: dict[str, tuple[str, ...]], path: Path) -> Iterator[Problem]:
@@ -216,8 +255,9 @@ def _condition(condition: Condition, path: Path) -> Iterator[Problem]:
         known = ", ".join((*CONDITION_KEYS, "request.headers[name]", "request.auth.claims[name]"))
         yield error((*path, "key"), f'"{key}" is not an attribute of a request; known: {known}')
         return
-    if key.startswith(_HEADER_KEY):
-        yield from checks.header_name(key[len(_HEADER_KEY) : -1], (*path, "key"))
+    if key.startswith(_HEADER_KEY) and any(checks.header_name(key[len(_HEADER_KEY) : -1], ())):
+        why = f'no request has a header of the name "{key[len(_HEADER_KEY) : -1]}"'
+        yield warning((*path, "key"), why, code=FIELD_WITHOUT_EFFECT)
     for name in ("values", "notValues"):
         for index, value in enumerate(getattr(condition, name)):
             here = (*path, name, index)
@@ -226,6 +266,8 @@ def _condition(condition: Condition, path: Path) -> Iterator[Problem]:
             elif key == "destination.port":
                 yield from checks.port_text(value, here)
     if key.startswith("request.auth."):
-        yield warning((*path, "key"), "meshd does not validate JWTs yet: no request has this attribute")
+        why = "meshd does not validate JWTs yet: no request has this attribute"
+        yield warning((*path, "key"), why, code=FIELD_NOT_SUPPORTED)
     elif key.startswith("experimental."):
-        yield warning((*path, "key"), "meshd does not support this attribute: no request has it")
+        why = "meshd does not support this attribute: no request has it"
+        yield warning((*path, "key"), why, code=FIELD_NOT_SUPPORTED)
