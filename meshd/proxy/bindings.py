@@ -52,6 +52,6 @@ class Bindings:
         if not listener.bound:
             return None
         for port, binding in self.ports:
-            if port == listener.port:
+            if port == listener.port or port in listener.server_ports:
                 return binding
         return Binding(Address(listener.host or self.default_host, listener.port), self.movable)

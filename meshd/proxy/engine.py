@@ -319,7 +319,7 @@ class Engine:
         if self._acceptor_nursery is None:
             return Readiness("not running yet")
         for listener in live.snapshot.listeners:
-            for chain in listener.chains:
+            for chain in listener.every_chain:
                 if chain.tls is not None and chain.tls.certificate == "default":
                     missing = self.world.tls.missing(chain.tls)
                     if missing:

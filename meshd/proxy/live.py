@@ -87,7 +87,9 @@ class LiveListener:
 
     listener: Listener
     chains: Mapping[str, LiveChain]
-    """By name."""
+    """By ``FilterChain.kind``, for connections that outlive a configuration."""
+    chosen: Mapping[int, LiveChain]
+    """By the identity of the snapshot's chain: those of one port may share a name (as Istio's do)."""
     inspects: bool
     """The first bytes decide something, or tell the server name that a TLS client asks for."""
     inspects_http: bool
@@ -169,10 +171,9 @@ def compile_live(
 
 def _compile_listener(listener: Listener, router: Router, context: FilterContext) -> LiveListener:
     chains: dict[str, LiveChain] = {}
+    chosen: dict[int, LiveChain] = {}
     for chain in listener.every_chain:
         where = f"listener {listener.name}, filter chain {chain.name}"
-        if chain.name in chains:
-            raise ConfigError("two filter chains have this name", origin=where)
         if (chain.http is None) == (chain.tcp is None):
             raise ConfigError("a filter chain is either HTTP or TCP", origin=where)
         manager = None
@@ -182,11 +183,13 @@ def _compile_listener(listener: Listener, router: Router, context: FilterContext
             except ConfigError as error:
                 raise ConfigError(error.message, origin=where, path=error.path, code=error.code) from error
         filters = build_connection_filters(chain.filters, context)
-        chains[chain.name] = LiveChain(chain, filters, manager, chain.tcp)
+        chosen[id(chain)] = LiveChain(chain, filters, manager, chain.tcp)
+        chains.setdefault(chain.kind, chosen[id(chain)])
     decides = needs_inspection(listener, listener.default_destination_port or listener.port)
     return LiveListener(
         listener,
         chains,
+        chosen,
         inspects=decides or any(chain.tls is not None for chain in listener.every_chain),
         inspects_http=any(_HTTP_PROTOCOLS.intersection(chain.match.application_protocols) for chain in listener.chains),
     )

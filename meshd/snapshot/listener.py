@@ -74,7 +74,7 @@ class HttpManager:
     """A gateway: append the peer to x-forwarded-for, set x-forwarded-proto, believe no identity header."""
     trusted_hops: int = 0
     forward_client_cert: str = "append_forward"
-    """x-forwarded-client-cert: ``append_forward`` (inbound), ``sanitize_set`` (gateway), ``sanitize``, ``always_forward``."""
+    """x-forwarded-client-cert: ``append_forward`` (inbound), ``sanitize_set`` (gateway), ``sanitize``, ``always_forward``, ``forward_only`` (if the client showed a certificate)."""
     path_normalization: str = "BASE"
     """``NONE``, ``BASE``, ``MERGE_SLASHES`` or ``DECODE_AND_MERGE_SLASHES``."""
     idle_timeout: float = 3600.0
@@ -88,10 +88,10 @@ class HttpManager:
 
 @attrs.frozen
 class TcpProxy:
-    """Opaque bytes to a cluster (weights as in routes)."""
+    """Opaque bytes to a cluster (weights as in routes). ``idle_timeout`` 0: as the cluster's limits say."""
 
     clusters: tuple[tuple[str, int], ...]
-    idle_timeout: float = 3600.0
+    idle_timeout: float = 0.0
 
 
 @attrs.frozen
@@ -105,6 +105,14 @@ class FilterChain:
     """Connection filters (TCP authorization)."""
     http: HttpManager | None = None
     tcp: TcpProxy | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name, protocol and whether TLS ends here: what a connection of one version goes on with in the next.
+
+        The several chains of a port share a name; this tells apart those that treat connections differently.
+        """
+        return f"{self.name} {'http' if self.http is not None else 'tcp'}{'+tls' if self.tls is not None else ''}"
 
 
 @attrs.frozen
@@ -127,6 +135,8 @@ class Listener:
     conditions is taken. 0 (Istio): the proxy's own bound."""
     default_chain: FilterChain | None = None
     """For connections that ``chains`` do not take."""
+    server_ports: tuple[int, ...] = ()
+    """A gateway: ports of its servers that its Service translates to this one."""
     default_destination_port: int = 0
     """Inbound without capture: the application's port a connection is taken to be for."""
 

@@ -302,6 +302,11 @@ def _client_port(exchange: ExchangeRecord, _now: float, _wall: float) -> int:
     return 0 if exchange.remote_host else exchange.connection.peer.port
 
 
+def _chain_name(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
+    # What follows the name tells the chains of one port apart (``FilterChain.kind``).
+    return exchange.connection.chain.partition(" ")[0]
+
+
 def _protocol(exchange: ExchangeRecord, _now: float, _wall: float) -> str:
     request = exchange.request
     return request.version if request.method else ""
@@ -328,7 +333,7 @@ HEADER_OPERATORS: Mapping[str, Factory] = {
     "DOWNSTREAM_REMOTE_ADDRESS": _plain(_client),
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _plain(_client_host),
     "DOWNSTREAM_REMOTE_PORT": _plain(_client_port),
-    "FILTER_CHAIN_NAME": _attribute("connection.chain"),
+    "FILTER_CHAIN_NAME": _plain(_chain_name),
     "PROTOCOL": _plain(_protocol),
     "REQ": _header(_request_header),
     "REQUESTED_SERVER_NAME": _attribute("connection.server_name"),

@@ -22,6 +22,14 @@ def test_a_name_goes_before_a_port_and_a_port_before_the_snapshot():
     assert bindings.of(listener("d", 81, "10.0.0.1")) == Binding(Address("10.0.0.1", 81))
 
 
+def test_a_port_that_the_gateways_service_translates_is_bound_by_either_number():
+    translated = Listener("0.0.0.0_8080", 8080, Direction.GATEWAY, (), server_ports=(80, 81))
+    for port in (80, 81, 8080):
+        asked = Binding(Address("", 7000 + port))
+        assert Bindings(ports=((port, asked),)).of(translated) == asked
+    assert Bindings(ports=((82, Binding(Address("", 1))),)).of(translated) == Binding(Address("", 8080))
+
+
 def test_an_unbound_listener_is_bound_only_when_named():
     bindings = Bindings(names=(("a", Binding(Address("", 1))),), ports=((80, Binding(Address("", 2))),))
     assert bindings.of(listener("a", bound=False)) is not None

@@ -161,7 +161,7 @@ class Acceptor:
         if chosen is None:
             self._refuse(connection, "no_filter_chain", "no filter chain takes this connection")
             return
-        chain = listener.chains[chosen.name]
+        chain = listener.chosen[id(chosen)]
         if chosen.tls is not None:
             secured = await self._secure(connection, chain, sniffed.server_name)
             if secured is None:
@@ -291,5 +291,5 @@ def _info(
         tls=tls is not None,
         mtls=tls is not None and bool(tls.peer_certificate),
         listener=listener.name,
-        chain=chain.chain.name,
+        chain=chain.chain.kind,
     )

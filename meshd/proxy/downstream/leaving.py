@@ -1,8 +1,9 @@
 """Connections of a filter chain that leaves: how they are brought to their end.
 
-A chain leaves when a configuration has none of its name any more, or one of
-another kind (other TLS settings, opaque bytes instead of HTTP): mutual TLS
-became mandatory, for one, and whoever is connected in plaintext must not stay.
+A chain leaves when a configuration has none of its name and kind any more (the
+kind: its TLS settings, and opaque bytes or HTTP): mutual TLS became mandatory,
+for one, and whoever is connected in plaintext must not stay. The several chains
+of a port share a name, so it takes both to tell them apart.
 
 As Envoy does it: its HTTP connections may make one request more (which is told
 that it was the last), so that none is closed under a request that is on its
@@ -18,6 +19,7 @@ import trio
 from meshd.http.server import Drain
 from meshd.net.timers import Timers
 from meshd.proxy.live import LiveChain, LiveListener
+from meshd.snapshot.listener import DownstreamTls
 
 
 @attrs.define(eq=False)
@@ -35,11 +37,8 @@ class OnChain:
         """Does a configuration still have this chain?"""
         if listener is None or listener.listener.name != self.listener:
             return False
-        present = listener.chains.get(self.chain.chain.name)
-        if present is None:
-            return False
-        same_kind = (present.manager is None) == (self.chain.manager is None)
-        return same_kind and present.chain.tls == self.chain.chain.tls
+        present = listener.chains.get(self.chain.chain.kind)
+        return present is not None and present.chain.tls == self.chain.chain.tls
 
     def leave(self, timers: Timers, deadline: float) -> None:
         """End the connections by ``deadline`` (trio's clock); exchanges that are under way then end by themselves."""
@@ -54,13 +53,14 @@ class Chains:
     def __init__(self, drain: Drain) -> None:
         """``drain``: of the acceptor; when it begins, every chain's does."""
         self._drain = drain
-        self._known: dict[str, OnChain] = {}
+        self._known: dict[tuple[str, DownstreamTls | None], OnChain] = {}
 
     def of(self, listener: str, chain: LiveChain) -> OnChain:
         """What a new connection of this chain belongs to."""
-        known = self._known.get(chain.chain.name)
+        key = (chain.chain.kind, chain.chain.tls)
+        known = self._known.get(key)
         if known is None:
-            known = self._known[chain.chain.name] = OnChain(listener, chain)
+            known = self._known[key] = OnChain(listener, chain)
             self._drain.watch(known, known.drain.begin)
             if self._drain.active:
                 known.drain.begin()
@@ -68,8 +68,8 @@ class Chains:
 
     def adopt(self, listener: LiveListener | None, timers: Timers, deadline: float) -> None:
         """A new configuration: end the connections of chains that it does not have any more."""
-        for name, known in list(self._known.items()):
+        for key, known in list(self._known.items()):
             if not known.stays(listener):
-                del self._known[name]
+                del self._known[key]
                 self._drain.forget(known)
                 known.leave(timers, deadline)

@@ -11,7 +11,7 @@ from meshd.http.head import RequestHead
 from meshd.net.address import Address
 from meshd.proxy.limits import ProxyLimits
 from meshd.snapshot.common import Direction
-from meshd.snapshot.listener import FilterChain, HttpManager, Listener, TcpProxy
+from meshd.snapshot.listener import FilterChain, FilterChainMatch, HttpManager, Listener, TcpProxy
 from tests.fakes import RawUpstream, answer, read_answer
 from tests.proxy.rig import Rig
 from tests.proxy.snapshots import assemble, forward, route, table
@@ -57,6 +57,37 @@ async def test_a_connection_whose_chain_stays_stays(nursery, autojump_clock):
     assert (await read_answer(stream)).body == b"app"
     stream.finish()
     assert not client.is_closed()
+
+
+async def test_a_chain_of_the_same_name_that_treats_connections_otherwise_is_another(nursery, autojump_clock):
+    rig = await Rig.start(nursery, http("one", "1"), limits=LIMITS)
+    client = await rig.client.connection(rig.address())
+    await trio.testing.wait_all_tasks_blocked()
+    rig.apply(opaque("one", "2"))
+    await trio.sleep(GRACE + 0.1)
+    assert client.is_closed()
+
+
+async def test_chains_of_one_name_are_told_apart_by_what_they_match(nursery, autojump_clock):
+    chains = (
+        FilterChain("one", FilterChainMatch(application_protocols=("http/1.1",)), http=HttpManager(route_table="t")),
+        FilterChain("one", tcp=TcpProxy((("b", 1),))),
+    )
+    listener = Listener("0.0.0.0_80", 80, Direction.GATEWAY, chains)
+    clusters = {"a": [A], "b": ["10.0.0.2:1"]}
+    whole = assemble((listener,), (table(route(forward("a")), name="t"),), ["a", "b"], clusters, version="1")
+    rig = await Rig.start(nursery, whole, limits=LIMITS)
+    await rig.upstream(A, "app")
+    assert (await rig.get()).body == b"app"
+
+    async def greet(connection, raw):
+        await connection.send(b"bytes for " + await connection.receive())
+        connection.close()
+
+    await nursery.start(RawUpstream(greet).run, rig.network, Address("10.0.0.2", 1))
+    connection = await rig.network.connect(rig.address())
+    await connection.send(b"\x00you")
+    assert await connection.receive() == b"bytes for \x00you"
 
 
 async def test_an_exchange_under_way_ends_by_itself(nursery, autojump_clock):
