@@ -70,7 +70,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(NETWORKING, NETWORKING_VERSIONS, "ServiceEntry", ServiceEntry),
     Kind(NETWORKING, NETWORKING_VERSIONS, "WorkloadEntry", WorkloadEntry),
     Kind(NETWORKING, NETWORKING_VERSIONS, "WorkloadGroup", WorkloadGroup, supported=False),
-    Kind(NETWORKING, NETWORKING_VERSIONS, "Sidecar", Sidecar, supported=False),
+    Kind(NETWORKING, NETWORKING_VERSIONS, "Sidecar", Sidecar),
     Kind(NETWORKING, ("v1beta1",), "ProxyConfig", ProxyConfig, supported=False),
     Kind(SECURITY, SECURITY_VERSIONS, "PeerAuthentication", PeerAuthentication),
     Kind(SECURITY, SECURITY_VERSIONS, "RequestAuthentication", RequestAuthentication, supported=False),

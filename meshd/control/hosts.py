@@ -11,6 +11,9 @@ import ipaddress
 DOMAIN = "cluster.local"
 """The DNS domain of the mesh's own services."""
 
+MESH = "mesh"
+"""The gateway that stands for every sidecar."""
+
 
 def is_wildcard(host: str) -> bool:
     """``*``, ``*.example.com`` or ``*-v1.example.com``."""
@@ -24,6 +27,14 @@ def is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def cidr(written: str) -> str:
+    """An address or a CIDR as a CIDR without host bits; what is neither stays as it is."""
+    try:
+        return str(ipaddress.ip_network(written, strict=False))
+    except ValueError:
+        return written
 
 
 def service_host(name: str, namespace: str, domain: str = DOMAIN) -> str:
@@ -64,6 +75,20 @@ def specificity(host: str) -> tuple[bool, int, str]:
     return (is_wildcard(host), -len(host), host)
 
 
+def gateway_name(name: str, namespace: str) -> str:
+    """A gateway as a rule of ``namespace`` means it: ``ns/name``; ``name`` and ``./name`` are of its own namespace.
+
+    A name with a dot is the old form, a service's full name: ``name.ns.svc.cluster.local``.
+    """
+    if name == MESH:
+        return name
+    owner, slash, short = name.partition("/")
+    if slash:
+        return f"{namespace}/{short}" if owner == "." else name
+    short, dot, rest = name.partition(".")
+    return f"{rest.partition('.')[0]}/{short}" if dot else f"{namespace}/{name}"
+
+
 def visible(export_to: tuple[str, ...], owner: str, viewer: str) -> bool:
     """Whether something of namespace ``owner`` is seen from namespace ``viewer``.
 
@@ -93,5 +118,9 @@ def domains(host: str, viewer: str, addresses: tuple[str, ...] = (), domain: str
             if namespace == viewer:
                 found.append(service)
             found += [short, f"{short}.svc"]
-    found += [f"[{address}]" if ":" in address else address for address in addresses if is_ip(address)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*found, *literals(addresses))))
+
+
+def literals(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of a service's addresses that are addresses (and not CIDRs), as they stand in a Host header."""
+    return tuple(f"[{address}]" if ":" in address else address for address in addresses if is_ip(address))

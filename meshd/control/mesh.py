@@ -8,45 +8,36 @@ and the order of a directory are left behind here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import attrs
 
+from meshd.api.common import Map
 from meshd.api.document import Document
 from meshd.api.foreign import Foreign
 from meshd.api.kubernetes import Endpoints, EndpointSlice, Secret
+from meshd.api.mesh.config import MeshConfig
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
+from meshd.api.networking.sidecar import Sidecar
 from meshd.api.networking.virtual_service import VirtualService
-from meshd.api.security import AuthorizationPolicy, PeerAuthentication
+from meshd.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from meshd.control import services as service_rules
 from meshd.control import workloads as workload_rules
+from meshd.control.delegates import merge_delegates
 from meshd.control.hosts import DOMAIN, visible
+from meshd.control.owned import Owned
 from meshd.control.services import Service, Source
 from meshd.control.workloads import Backends, WorkloadIndex
 
+__all__ = ["DRY_RUN", "ROOT_NAMESPACE", "Mesh", "Owned"]
+
 ROOT_NAMESPACE: Final = "istio-system"
-"""Whose policies hold for the whole mesh."""
+"""Where the mesh's configuration is kept; whose policies hold for the whole mesh unless it says otherwise."""
+
+CONFIG_MAP: Final = "istio"
 
 DRY_RUN: Final = "istio.io/dry-run"
-
-Resource = TypeVar("Resource")
-
-
-@attrs.frozen(cache_hash=True)
-class Owned(Generic[Resource]):
-    """A resource with its owner, without where it was written."""
-
-    kind: str
-    namespace: str
-    name: str
-    resource: Resource
-    seniority: tuple[str, str, str] = ("~", "", "")
-    dry_run: bool = False
-    """A policy that must only be watched (``istio.io/dry-run``)."""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
 
 
 def _by_host(services: Iterable[Service]) -> dict[str, tuple[Service, ...]]:
@@ -64,13 +55,16 @@ class Mesh:
     backends: Mapping[tuple[str, str], Backends] = attrs.field(factory=dict, repr=False)
     """By the service's host and namespace."""
     virtual_services: tuple[Owned[VirtualService], ...] = ()
+    """Delegates stand where they are named, and nowhere else."""
     destination_rules: tuple[Owned[DestinationRule], ...] = ()
     gateways: tuple[Owned[Gateway], ...] = ()
+    sidecars: tuple[Owned[Sidecar], ...] = ()
     peer_authentications: tuple[Owned[PeerAuthentication], ...] = ()
     authorization_policies: tuple[Owned[AuthorizationPolicy], ...] = ()
+    request_authentications: tuple[Owned[RequestAuthentication], ...] = ()
     secrets: Mapping[tuple[str, str], Secret] = attrs.field(factory=dict, repr=False)
     """By namespace and name."""
-    root_namespace: str = ROOT_NAMESPACE
+    config: MeshConfig = MeshConfig()
     domain: str = DOMAIN
     by_host: Mapping[str, tuple[Service, ...]] = attrs.field(
         init=False, repr=False, default=attrs.Factory(lambda self: _by_host(self.services), takes_self=True)
@@ -89,17 +83,27 @@ class Mesh:
             if isinstance(document.resource, Foreign):  # Another group's Gateway is not Istio's.
                 continue
             kinds.setdefault(document.kind, []).append(document)
-        services, backends = _services(kinds)
+        config = config_of(kinds.get("ConfigMap", ()))
+        services, backends = _services(kinds, config)
+        rules = _owned(kinds, "VirtualService", config.defaultVirtualServiceExportTo)
         return cls(
+            config=config,
             services=services,
             backends=backends,
-            virtual_services=_owned(kinds, "VirtualService"),
-            destination_rules=_owned(kinds, "DestinationRule"),
+            virtual_services=merge_delegates(rules, DOMAIN),
+            destination_rules=_owned(kinds, "DestinationRule", config.defaultDestinationRuleExportTo),
             gateways=_owned(kinds, "Gateway"),
+            sidecars=_owned(kinds, "Sidecar"),
             peer_authentications=_owned(kinds, "PeerAuthentication"),
             authorization_policies=_owned(kinds, "AuthorizationPolicy"),
+            request_authentications=_owned(kinds, "RequestAuthentication"),
             secrets={(each.namespace, each.name): each.resource for each in kinds.get("Secret", ())},
         )
+
+    @property
+    def root_namespace(self) -> str:
+        """Whose policies hold for the whole mesh."""
+        return self.config.rootNamespace
 
     def service(self, host: str, viewer: str) -> Service | None:
         """The service of a host as one namespace sees it: its own first, then Kubernetes', then the oldest."""
@@ -127,7 +131,16 @@ def _rank(document: Document) -> tuple[Any, ...]:
     return (document.seniority, document.api_version, repr(document.resource), labels)
 
 
-def _owned(kinds: dict[str, list[Document]], kind: str) -> tuple[Owned[Any], ...]:
+def config_of(maps: Iterable[Document]) -> MeshConfig:
+    """The mesh's configuration, as Istio keeps it: key ``mesh`` of the ConfigMap ``istio``; Istio's defaults without one."""
+    for document in maps:
+        if document.name == CONFIG_MAP and document.namespace == ROOT_NAMESPACE:
+            found: MeshConfig | None = document.resource.mesh
+            return found or MeshConfig()
+    return MeshConfig()
+
+
+def _owned(kinds: dict[str, list[Document]], kind: str, export_to: tuple[str, ...] = ()) -> tuple[Owned[Any], ...]:
     return tuple(
         Owned(
             kind,
@@ -136,12 +149,16 @@ def _owned(kinds: dict[str, list[Document]], kind: str) -> tuple[Owned[Any], ...
             each.resource,
             each.seniority,
             dry_run=each.annotations.get(DRY_RUN, "") == "true",
+            annotations=each.annotations if kind == "Gateway" else Map(),
+            export_to=getattr(each.resource, "exportTo", ()) or export_to,
         )
         for each in kinds.get(kind, ())
     )
 
 
-def _services(kinds: dict[str, list[Document]]) -> tuple[tuple[Service, ...], dict[tuple[str, str], Backends]]:
+def _services(
+    kinds: dict[str, list[Document]], config: MeshConfig
+) -> tuple[tuple[Service, ...], dict[tuple[str, str], Backends]]:
     index = WorkloadIndex(workload_rules.from_document(each) for each in kinds.get("WorkloadEntry", ()))
     slices: dict[tuple[str, str], list[EndpointSlice]] = {}
     for each in kinds.get("EndpointSlice", ()):
@@ -152,12 +169,12 @@ def _services(kinds: dict[str, list[Document]]) -> tuple[tuple[Service, ...], di
     }
     declared: dict[tuple[str, str], list[tuple[Service, Backends]]] = {}
     for document in kinds.get("Service", ()):
-        service = service_rules.from_kubernetes(document)
+        service = service_rules.from_kubernetes(document, config.defaultServiceExportTo, DOMAIN)
         own = (document.namespace, document.name)
         backends = _kubernetes_backends(document, service, slices.get(own, []), endpoints.get(own), index)
         declared.setdefault((service.host, service.namespace), []).append((service, backends))
     for document in kinds.get("ServiceEntry", ()):
-        for service in service_rules.from_service_entry(document):
+        for service in service_rules.from_service_entry(document, config.defaultServiceExportTo):
             backends = workload_rules.backends_of_entry(service, document.resource, document, index)
             declared.setdefault((service.host, service.namespace), []).append((service, backends))
     services = [service_rules.merge(tuple(each for each, _ in found)) for found in declared.values()]

@@ -6,18 +6,18 @@ Source: Istio's ``pilot/pkg/model/{push_context,destination_rule,virtualservice}
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.virtual_service import VirtualService
-from meshd.control.hosts import covers, is_wildcard, resolve, specificity, visible
-from meshd.control.mesh import Mesh, Owned
+from meshd.control.hosts import MESH, covers, gateway_name, is_wildcard, resolve, specificity, visible
+from meshd.control.mesh import Mesh
+from meshd.control.owned import Owned
 from meshd.control.services import Service
 
-MESH: Final = "mesh"
-"""The gateway that stands for every sidecar."""
+__all__ = ["MESH", "Bound", "DestinationRules", "HostIndex", "gateway_name", "gateways_of", "virtual_services"]
 
 Rule = TypeVar("Rule")
 
@@ -31,6 +31,10 @@ class HostIndex(Generic[Rule]):
         for host, rule in pairs:
             (wild if is_wildcard(host) else self.exact).setdefault(host, []).append(rule)
         self.wild = sorted(wild.items(), key=lambda item: specificity(item[0]))
+
+    def first(self, host: str) -> tuple[Rule, ...]:
+        """The rules of the most specific pattern that covers ``host``."""
+        return tuple(next(self.candidates(host), ()))
 
     def candidates(self, host: str) -> Iterator[list[Rule]]:
         """The rules of each pattern that covers ``host``, most specific pattern first."""
@@ -46,12 +50,18 @@ class DestinationRules:
 
     def __init__(self, mesh: Mesh) -> None:
         self._root = mesh.root_namespace
-        pairs: dict[str, list[tuple[str, Owned[DestinationRule]]]] = {}
-        # Rules for some workloads come before those for all, then the older.
-        for rule in sorted(mesh.destination_rules, key=lambda each: each.resource.workloadSelector is None):
+        own: dict[str, list[tuple[str, Owned[DestinationRule]]]] = {}
+        exported: dict[str, list[tuple[str, Owned[DestinationRule]]]] = {}
+        for rule in mesh.destination_rules:
             host = resolve(rule.resource.host, rule.namespace, mesh.domain)
-            pairs.setdefault(rule.namespace, []).append((host, rule))
-        self._by_namespace = {namespace: HostIndex(each) for namespace, each in pairs.items()}
+            private = _is_private(rule)
+            # Everyone sees the rules of the root namespace as the last resort; only the private ones are its own.
+            if private or rule.namespace != self._root:
+                own.setdefault(rule.namespace, []).append((host, rule))
+            if not private:
+                exported.setdefault(rule.namespace, []).append((host, rule))
+        self._own = {namespace: HostIndex(each) for namespace, each in own.items()}
+        self._exported = {namespace: HostIndex(each) for namespace, each in exported.items()}
 
     def find(
         self, service: Service, viewer: str, labels: tuple[tuple[str, str], ...]
@@ -59,38 +69,59 @@ class DestinationRules:
         """The rules for a service, as a client of namespace ``viewer`` with these labels sees it.
 
         The client's namespace is asked first, then the service's, then the root;
-        the first that has one ends the search. Several rules for one host in one
-        namespace are all returned, the one whose policy counts first.
+        the first that has rules for the host ends the search, even when none of
+        them is for this client. Of one namespace the most specific host counts.
+        Several rules for it are all returned, the one whose policy counts first.
         """
-        # A client in the root namespace has no rules of its own: those are everyone's.
-        own = () if viewer == self._root else (viewer,)
-        wanted = dict(labels)
-        for namespace in dict.fromkeys((*own, service.namespace, self._root)):
-            index = self._by_namespace.get(namespace)
-            for candidates in index.candidates(service.host) if index else ():
-                usable = tuple(rule for rule in candidates if _applies(rule, viewer, wanted))
-                if usable:
-                    return usable
+        index = self._own.get(viewer)
+        found = index.first(service.host) if index is not None else ()
+        for namespace in dict.fromkeys((service.namespace, self._root)):
+            if found:
+                break
+            index = self._exported.get(namespace)
+            listed = index.first(service.host) if index is not None else ()
+            found = tuple(rule for rule in listed if visible(rule.export_to, rule.namespace, viewer))
+        return _merged(found, viewer, dict(labels)) if found else ()
+
+
+def _is_private(rule: Owned[DestinationRule]) -> bool:
+    """Nobody outside of its namespace sees it; a rule for some workloads is always so."""
+    return rule.resource.workloadSelector is not None or all(
+        each in {".", rule.namespace} for each in rule.export_to or ("*",)
+    )
+
+
+def _merged(
+    found: tuple[Owned[DestinationRule], ...], viewer: str, labels: dict[str, str]
+) -> tuple[Owned[DestinationRule], ...]:
+    """The rule that counts for a client and those of equal visibility that are joined to it.
+
+    The oldest one for the client's workload counts, else the last group of those for everyone
+    (rules of different visibility are not joined, and the younger group replaces the older).
+    """
+    chosen: Owned[DestinationRule] | None = None
+    for rule in found:
+        selector = rule.resource.workloadSelector
+        if selector is None:
+            same = chosen is not None and _audience(chosen) == _audience(rule)
+            chosen = chosen if same else rule
+        elif rule.namespace == viewer and all(labels.get(key) == value for key, value in selector.matchLabels.items()):
+            chosen = rule
+            break
+    if chosen is None:
         return ()
+    return (chosen, *(rule for rule in found if rule is not chosen and _joins(rule, chosen)))
 
 
-def _applies(rule: Owned[DestinationRule], viewer: str, labels: dict[str, str]) -> bool:
-    selector = rule.resource.workloadSelector
-    if selector is not None:
-        # A rule for some workloads is private to its namespace.
-        return rule.namespace == viewer and all(labels.get(k) == v for k, v in selector.matchLabels.items())
-    return rule.namespace == viewer or visible(rule.resource.exportTo, rule.namespace, viewer)
+def _joins(rule: Owned[DestinationRule], chosen: Owned[DestinationRule]) -> bool:
+    own, wanted = rule.resource.workloadSelector, chosen.resource.workloadSelector
+    if own is not None:
+        return own == wanted
+    return wanted is not None or _audience(rule) == _audience(chosen)
 
 
-def gateway_name(name: str, namespace: str) -> str:
-    """A gateway as a VirtualService means it: ``ns/name``; ``name`` is of its own namespace."""
-    if name == MESH or "/" in name:
-        return name
-    if name.count(".") >= 2 and ".svc." in name:
-        # Its old form, a service's full name.
-        short, _, rest = name.partition(".")
-        return f"{rest.partition('.')[0]}/{short}"
-    return f"{namespace}/{name}"
+def _audience(rule: Owned[DestinationRule]) -> frozenset[str]:
+    return frozenset(rule.export_to or ("*",))
 
 
 def gateways_of(rule: Owned[VirtualService]) -> tuple[str, ...]:
@@ -108,12 +139,23 @@ class Bound:
 
 
 def virtual_services(mesh: Mesh, viewer: str, gateway: str = MESH) -> tuple[Bound, ...]:
-    """The VirtualServices that one gateway (or the sidecars) of a namespace sees, older first."""
-    return tuple(
+    """The VirtualServices that one gateway (or the sidecars) of a namespace sees.
+
+    First those for this namespace alone, then those exported to it by name,
+    then those for all; of each, older first (Istio).
+    """
+    found = [
         Bound(rule, _hosts(rule, mesh.domain, everything=gateway != MESH))
         for rule in mesh.virtual_services
-        if gateway in gateways_of(rule) and visible(rule.resource.exportTo, rule.namespace, viewer)
-    )
+        if gateway in gateways_of(rule) and visible(rule.export_to, rule.namespace, viewer)
+    ]
+    return tuple(sorted(found, key=lambda bound: _publicity(bound.rule, viewer)))
+
+
+def _publicity(rule: Owned[VirtualService], viewer: str) -> int:
+    if not rule.export_to or "*" in rule.export_to:
+        return 2
+    return 0 if rule.namespace == viewer else 1
 
 
 def _hosts(rule: Owned[VirtualService], domain: str, *, everything: bool) -> tuple[str, ...]:

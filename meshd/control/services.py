@@ -22,6 +22,9 @@ from meshd.control.hosts import DOMAIN, service_host
 EXPORT_TO = "networking.istio.io/exportTo"
 """Annotation of a Service: the namespaces that see it, separated by commas."""
 
+UNTRANSLATED = "experimental.istio.io/disable-gateway-port-translation"
+"""Label of a Service: Gateways speak of its workloads' ports, not of its own."""
+
 HEADLESS = "None"
 
 SERVER_FIRST_PORTS: Final = frozenset({25, 53, 3306, 27017})
@@ -132,11 +135,17 @@ class Service:
     external: bool = False
     export_to: tuple[str, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
+    headless: bool = False
+    """A Kubernetes Service without an address: clients reach its workloads by their own."""
+    alias: str = ""
+    """The host that an ExternalName stands for."""
     selector: tuple[tuple[str, str], ...] = ()
     """Labels of its workloads, () when it selects none."""
     registry: bool = True
     """A Kubernetes Service, whose rights over a host precede a ServiceEntry's."""
     seniority: tuple[str, str, str] = ("~", "", "")
+    translates_ports: bool = True
+    """A gateway behind it listens at the target ports of Gateway ports that are its own."""
 
     def port(self, number: int) -> Port | None:
         """The port of this number."""
@@ -148,8 +157,8 @@ class Service:
         return self.ports[0].number if len(self.ports) == 1 else 0
 
 
-def from_kubernetes(document: Document, domain: str = DOMAIN) -> Service:
-    """A Kubernetes Service. UDP and SCTP ports are none of a proxy's business."""
+def from_kubernetes(document: Document, export_to: tuple[str, ...] = (), domain: str = DOMAIN) -> Service:
+    """A Kubernetes Service; ``export_to`` where it says nothing. UDP and SCTP ports are none of a proxy's business."""
     spec: KubernetesService = document.resource
     alias = spec.type == "ExternalName"
     return Service(
@@ -160,9 +169,12 @@ def from_kubernetes(document: Document, domain: str = DOMAIN) -> Service:
         addresses=_cluster_ips(spec),
         source=Source.DNS if alias else Source.WORKLOADS,
         external=alias,
-        export_to=_export_to(document.annotations),
+        headless=spec.clusterIP == HEADLESS,
+        alias=spec.externalName if alias else "",
+        export_to=_export_to(document.annotations) or export_to,
         selector=() if alias else tuple(sorted(spec.selector.items())),
         seniority=document.seniority,
+        translates_ports=UNTRANSLATED not in document.labels,
     )
 
 
@@ -181,6 +193,13 @@ def _export_to(annotations: Map[str, str]) -> tuple[str, ...]:
     return tuple(entry for entry in entries if entry)
 
 
+def _address(written: str) -> str:
+    """An address or a CIDR; a CIDR of one address is that address."""
+    host, slash, bits = written.partition("/")
+    whole = "128" if ":" in host else "32"
+    return host if slash and bits == whole else written
+
+
 _SOURCES: Final = {
     Resolution.NONE: Source.CLIENT,
     Resolution.STATIC: Source.WORKLOADS,
@@ -191,8 +210,8 @@ _SOURCES: Final = {
 }
 
 
-def from_service_entry(document: Document) -> tuple[Service, ...]:
-    """One service for each host of a ServiceEntry."""
+def from_service_entry(document: Document, export_to: tuple[str, ...] = ()) -> tuple[Service, ...]:
+    """One service for each host of a ServiceEntry; ``export_to`` where it says nothing."""
     spec: ServiceEntry = document.resource
     selector = tuple(sorted(spec.workloadSelector.labels.items())) if spec.workloadSelector else ()
     ports = tuple(
@@ -211,14 +230,15 @@ def from_service_entry(document: Document) -> tuple[Service, ...]:
             name=host,
             namespace=document.namespace,
             ports=ports,
-            addresses=spec.addresses,
+            addresses=tuple(_address(each) for each in spec.addresses),
             source=_SOURCES[spec.resolution],
             external=spec.location is Location.MESH_EXTERNAL,
-            export_to=spec.exportTo,
+            export_to=spec.exportTo or export_to,
             subject_alt_names=spec.subjectAltNames,
             selector=selector,
             registry=False,
             seniority=document.seniority,
+            translates_ports=UNTRANSLATED not in document.labels,
         )
         for host in spec.hosts
     )

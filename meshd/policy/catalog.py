@@ -14,10 +14,11 @@ import attrs
 
 from meshd.errors import ConfigError
 from meshd.policy.authz import ConnectionAuthorization, RequestAuthorization
+from meshd.policy.cors import CrossOrigin
 from meshd.policy.exchange import ConnectionFilter, Filter, HeadFilter
 from meshd.policy.fault import Abort, Delay, Randomness
 from meshd.policy.headers import HeaderEdits
-from meshd.snapshot.policy import Authorization, Fault, FilterSpec, HeaderEdit
+from meshd.snapshot.policy import Authorization, Cors, Fault, FilterSpec, HeaderEdit
 
 
 @attrs.frozen
@@ -39,6 +40,7 @@ def _fault(specification: Fault, context: FilterContext) -> tuple[HeadFilter | F
 REQUEST_FILTERS: Mapping[type, Callable[[Any, FilterContext], tuple[HeadFilter | Filter, ...]]] = {
     Authorization: lambda specification, _context: (RequestAuthorization(specification),),
     Fault: _fault,
+    Cors: lambda specification, _context: (CrossOrigin(specification),),
     HeaderEdit: lambda specification, _context: (HeaderEdits(specification),),
 }
 

@@ -138,3 +138,7 @@ class Cluster:
     limits: ConnectionLimits = ConnectionLimits()
     external: bool = False
     """MESH_EXTERNAL: not part of the mesh."""
+    tls_reason: str = ""
+    """Why ``tls`` is what it is, for explanations; "" where automatic mTLS decides endpoint by endpoint."""
+    rules: tuple[str, ...] = ()
+    """The DestinationRules it was made from, the one whose policy counts first: ``DestinationRule default/reviews``."""

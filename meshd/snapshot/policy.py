@@ -20,6 +20,11 @@ class Source:
 
     principals: tuple[StringMatch, ...] = ()
     not_principals: tuple[StringMatch, ...] = ()
+    service_accounts: tuple[StringMatch, ...] = ()
+    """Compared with the principal, as the next ones are; apart, because all of a source must hold."""
+    not_service_accounts: tuple[StringMatch, ...] = ()
+    trust_domains: tuple[StringMatch, ...] = ()
+    not_trust_domains: tuple[StringMatch, ...] = ()
     namespaces: tuple[StringMatch, ...] = ()
     not_namespaces: tuple[StringMatch, ...] = ()
     ip_blocks: tuple[str, ...] = ()
@@ -73,7 +78,6 @@ class Authorization:
     """Istio's order: any DENY match refuses; then, if there is any ALLOW policy, one must match.
 
     ``allow`` None: no ALLOW policy selects this workload. ``()``: deny all.
-    ``trust_domain`` lets ``cluster.local`` in policies mean the mesh's own.
     """
 
     deny: tuple[AuthorizationPolicy, ...] = ()
@@ -106,6 +110,24 @@ class Fault:
 
 
 @attrs.frozen
+class Cors:
+    """Cross-origin requests: which origins may ask, and what their browsers are told.
+
+    ``origins``: any of them; exact ``*`` is every origin. The lists are as they
+    stand in the headers, "" leaves a header out.
+    """
+
+    origins: tuple[StringMatch, ...] = ()
+    allow_methods: str = ""
+    allow_headers: str = ""
+    expose_headers: str = ""
+    max_age: str = ""
+    allow_credentials: bool = False
+    forward_unmatched_preflights: bool = True
+    """A preflight from another origin goes on to the service; else it is answered without permission."""
+
+
+@attrs.frozen
 class HeaderEdit:
     """Unconditional header edits of a chain."""
 
@@ -114,4 +136,4 @@ class HeaderEdit:
     when: tuple[HeaderMatch, ...] = ()
 
 
-FilterSpec = Authorization | Fault | HeaderEdit
+FilterSpec = Authorization | Fault | HeaderEdit | Cors

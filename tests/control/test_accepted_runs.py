@@ -293,7 +293,7 @@ def test_what_is_accepted_runs(written: list[dict[str, Any]]) -> None:
         for entry in router.entries():
             build_filters(entry.route.filters, context)
         for listener in snapshot.listeners:
-            assert len({chain.name for chain in listener.chains}) == len(listener.chains)
+            assert len({chain.match for chain in listener.chains}) == len(listener.chains)
             for chain in listener.chains:
                 build_connection_filters(chain.filters, context)
                 if chain.http is not None:

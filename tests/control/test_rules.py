@@ -77,7 +77,8 @@ def test_rules_for_some_workloads_come_first_and_stay_in_their_namespace() -> No
         ("gw", "ns/gw"),
         ("other/gw", "other/gw"),
         ("gw.other.svc.cluster.local", "other/gw"),
-        ("my.gateway", "ns/my.gateway"),
+        ("gw.other", "other/gw"),
+        ("./gw", "ns/gw"),
     ],
 )
 def test_gateway_names(name: str, expected: str) -> None:
@@ -110,7 +111,7 @@ spec: {hosts: ["*", web, a.com], gateways: [%s], exportTo: [%s], http: [{route: 
     )
     assert [each.rule.name for each in virtual_services(mesh, "other")] == ["both", "plain"]
     assert [each.rule.name for each in virtual_services(mesh, "other", "one/gw")] == ["both"]
-    assert [each.rule.name for each in virtual_services(mesh, "one", "one/gw")] == ["both", "private"]
+    assert [each.rule.name for each in virtual_services(mesh, "one", "one/gw")] == ["private", "both"]
     (at_gateway,) = virtual_services(mesh, "other", "one/gw")
     assert at_gateway.hosts == ("*", "web.one.svc.cluster.local", "a.com")
     assert virtual_services(mesh, "other")[0].hosts == ("web.one.svc.cluster.local", "a.com")

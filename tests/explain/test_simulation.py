@@ -21,32 +21,7 @@ from tests.corpus import ROOT
 
 FILE = ROOT / "expectations" / "simulation.json"
 
-PENDING: frozenset[str] = frozenset(
-    {
-        "TestDisablePortTranslation / multiple target port, target port first / target port 1",
-        "TestGatewayConflicts / duplicate tls gateway / call",
-        "TestTargetPort / basic / 0",
-        "TestTargetPort / multiple target port / target port 1",
-        "TestTargetPort / multiple target port / target port 2",
-        "TestGatewayServices / single service / port 8080",
-        "TestGatewayServices / single service / no service match",
-        "TestGatewayServices / wrong namespace / port 80",
-        "TestGatewayServices / multiple services / port 8080",
-        "TestGatewayServices / multiple services / port 8081",
-        "TestGatewayServices / multiple services / no service match",
-        "TestGatewayServices / multiple overlapping services / port 8080 from 80",
-        "TestGatewayServices / multiple overlapping services / port 8080 from 81",
-        "TestGatewayServices / multiple overlapping services wildcard / port 8080 from 80",
-        "TestGatewayServices / multiple overlapping services wildcard / port 8080 from 81",
-        "TestPeerAuthenticationWithSidecar / no service, full sidecar / tls on tls port",
-        "TestPeerAuthenticationWithSidecar / no service, full sidecar / plaintext on plaintext port",
-        "TestPeerAuthenticationWithSidecar / no service, full sidecar / tls on plaintext port",
-        "TestServiceEntry / overlapping CIDR / match the more precise one",
-        "TestServiceEntry / overlapping CIDR with SNI / Mismatch IP and SNI match: longer IP",
-        "TestServiceEntry / overlapping CIDR with SNI / Mismatch IP and SNI match: shorter IP",
-        "TestLoop / direct request to outbound port",
-    }
-)
+PENDING: frozenset[str] = frozenset()
 """Calls that are not yet answered as Istio answers them; each must fail."""
 
 ADDRESS = "1.3.3.7"

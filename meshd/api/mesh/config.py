@@ -342,7 +342,6 @@ class MeshConfig:
             "ingressService",
             "localityLbSetting",
             "outboundClusterStatName",
-            "proxyHttpPort",
             "proxyListenPort",
             "serviceEntryVisibility",
             "serviceScopeConfigs",

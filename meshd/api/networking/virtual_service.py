@@ -252,8 +252,6 @@ class TLSMatchAttributes:
     gateways: tuple[str, ...] = ()
     sourceNamespace: str = ""
 
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"destinationSubnets"})
-
 
 @attrs.frozen
 class TLSRoute:
@@ -274,7 +272,7 @@ class L4MatchAttributes:
     gateways: tuple[str, ...] = ()
     sourceNamespace: str = ""
 
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"destinationSubnets", "sourceSubnet"})
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"sourceSubnet"})
 
 
 @attrs.frozen

@@ -11,15 +11,17 @@ from collections.abc import Iterable
 
 import attrs
 
-from meshd.control.compiler import authz, peer_authn
+from meshd.control.compiler import authz
 from meshd.control.compiler.gateway import compile_gateway
-from meshd.control.compiler.inbound import Guard, compile_inbound, served_ports
+from meshd.control.compiler.inbound import compile_inbound
+from meshd.control.compiler.inbound_chains import Guard
 from meshd.control.compiler.memo import Memo
 from meshd.control.compiler.outbound import compile_outbound, special_clusters
 from meshd.control.compiler.secrets import named_by, secret_refs
 from meshd.control.compiler.world import World, by_cluster, by_name
 from meshd.control.mesh import Mesh
-from meshd.control.scope import GATEWAY, Scope, peer_of
+from meshd.control.scope import Scope, peer_of
+from meshd.control.sidecar_scope import SidecarScope
 from meshd.snapshot.cluster import Cluster, EndpointGroup
 from meshd.snapshot.listener import Listener
 from meshd.snapshot.route import RouteTable
@@ -45,23 +47,16 @@ def compile_snapshot(mesh: Mesh, scope: Scope, memo: Memo | None = None) -> Snap
     memo = memo or Memo()
     memo.turn_to(mesh)
     world = World(mesh, scope, memo)
-    snapshot = _gateway(world) if scope.kind == GATEWAY else _sidecar(world)
+    snapshot = _gateway(world) if world.sidecar is None else _sidecar(world, world.sidecar)
     return attrs.evolve(snapshot, version=encode(snapshot, memo.encoded).version)
 
 
-def _sidecar(world: World) -> Snapshot:
-    scope = world.scope
-    guard = _guard(world)
-    inbound = compile_inbound(
-        served_ports(world.mesh, scope),
-        guard,
-        scope,
-        peer_authn.ports_set(guard.policies, scope.namespace, scope.labels),
-    )
-    outbound = compile_outbound(world)
+def _sidecar(world: World, view: SidecarScope) -> Snapshot:
+    inbound = compile_inbound(world, _guard(world), view.sidecar)
+    outbound = compile_outbound(world, view)
     return _assemble(
         world,
-        listeners=(inbound.listener, *outbound.listeners),
+        listeners=(*inbound.listeners, *outbound.listeners),
         tables=(*inbound.tables, *outbound.tables),
         clusters=(*inbound.clusters, *outbound.clusters, *special_clusters()),
         endpoints=(*inbound.endpoints, *outbound.endpoints),
@@ -82,11 +77,14 @@ def _gateway(world: World) -> Snapshot:
 def _guard(world: World) -> Guard:
     """Who may come in, for requests and for connections whose requests are not seen."""
     scope, mesh = world.scope, world.mesh
-    policies = authz.concerning(mesh.authorization_policies, scope.namespace, scope.labels, mesh.root_namespace)
+    place = (scope.namespace, scope.labels, mesh.root_namespace)
+    policies = authz.concerning(mesh.authorization_policies, *place)
+    tokens = authz.verifies_tokens(mesh.request_authentications, *place)
+    domains = (scope.trust_domain, *mesh.config.trustDomainAliases)
     return Guard(
         policies=world.policies(scope.namespace),
-        http=authz.compile_authorization(policies, scope.trust_domain, tcp=False),
-        tcp=authz.compile_authorization(policies, scope.trust_domain, tcp=True),
+        http=authz.compile_authorization(policies, domains, tcp=False, tokens=tokens),
+        tcp=authz.compile_authorization(policies, domains, tcp=True, tokens=tokens),
     )
 
 

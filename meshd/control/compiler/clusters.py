@@ -1,7 +1,7 @@
 """A service's clusters: one for each port, and for each subset of its DestinationRules. Pure.
 
-Source: Istio's ``pilot/pkg/networking/core/{cluster_builder,cluster_traffic_policy,cluster_tls}.go``
-and ``pilot/pkg/networking/util`` (``MergeTrafficPolicy``).
+Source: Istio's ``pilot/pkg/networking/core/{cluster_builder,cluster_traffic_policy}.go``
+and ``pilot/pkg/networking/util`` (``MergeSubsetTrafficPolicy``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Final
 import attrs
 
 from meshd.api.networking.destination_rule import (
-    ClientTLSmode,
     ClientTLSSettings,
     ConnectionPoolSettings,
     DestinationRule,
@@ -22,11 +21,10 @@ from meshd.api.networking.destination_rule import (
     TrafficPolicy,
 )
 from meshd.control.compiler import names
-from meshd.control.compiler.secrets import credential
-from meshd.control.hosts import is_wildcard
-from meshd.control.mesh import Owned
+from meshd.control.compiler.mtls import Peers, Reader, upstream_tls
+from meshd.control.owned import Owned
 from meshd.control.services import Port, Service, Source
-from meshd.snapshot.cluster import Balancing, Cluster, ConnectionLimits, Discovery, TlsMode, UpstreamTls
+from meshd.snapshot.cluster import Balancing, Cluster, ConnectionLimits, Discovery
 
 DISCOVERY: Final = {
     Source.WORKLOADS: Discovery.ENDPOINTS,
@@ -39,12 +37,18 @@ BALANCING: Final = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Client:
-    """What a cluster reads of the proxy it is for."""
+    """What a cluster reads of the proxy it is for, and of the mesh's settings."""
 
-    trust_domain: str
+    trust_domains: tuple[str, ...]
     gateway: bool
+    auto_mtls: bool = True
+    connect_timeout: float = ConnectionLimits().connect_timeout
+    upgrade: bool = False
+    """HTTP is spoken as HTTP/2 unless a rule says otherwise."""
+    pool: ConnectionPoolSettings | None = None
+    """For services of which no rule says anything."""
 
 
 @attrs.frozen
@@ -58,12 +62,12 @@ class _Policy:
 
 @attrs.frozen
 class Rules:
-    """Several DestinationRules of one host as one: the first one's policy, everybody's subsets (first of a name)."""
+    """Several DestinationRules of one host as one: the first policy there is, everybody's subsets (first of a name)."""
 
     policy: TrafficPolicy | None
     subsets: tuple[Subset, ...]
     selective: bool
-    """The policy is of a rule for some workloads, which may name credentials."""
+    """They are for some workloads, and may name credentials."""
 
 
 def rules_of(found: tuple[Owned[DestinationRule], ...]) -> Rules:
@@ -74,23 +78,48 @@ def rules_of(found: tuple[Owned[DestinationRule], ...]) -> Rules:
     for rule in found:
         for subset in rule.resource.subsets:
             subsets.setdefault(subset.name, subset)
-    first = found[0].resource
-    return Rules(first.trafficPolicy, tuple(subsets.values()), first.workloadSelector is not None)
+    policies = (rule.resource.trafficPolicy for rule in found)
+    policy = next((each for each in policies if each is not None), None)
+    return Rules(policy, tuple(subsets.values()), found[0].resource.workloadSelector is not None)
 
 
 def compile_clusters(
-    service: Service, found: tuple[Owned[DestinationRule], ...], client: Client
+    service: Service, found: tuple[Owned[DestinationRule], ...], client: Client, peers: Peers
 ) -> tuple[Cluster, ...]:
     """All clusters of a service as one client sees it."""
     rules = rules_of(found)
+    counting = next((each for each in found if each.resource.trafficPolicy is not None), found[0] if found else None)
+    reader = Reader(
+        trust_domains=client.trust_domains,
+        auto_mtls=client.auto_mtls,
+        credentials=client.gateway or rules.selective,
+        rule=str(counting) if counting is not None else "",
+        peers=peers,
+    )
+    maker = _Maker(service, client, reader, tuple(str(rule) for rule in found))
     clusters = []
     for port in service.ports:
         base = _layered(_Policy(), rules.policy, port.number)
-        clusters.append(_cluster(service, port, "", base, _Reader(client, rules.selective)))
-        for subset in rules.subsets:
-            policy = _layered(base, subset.trafficPolicy, port.number)
-            clusters.append(_cluster(service, port, subset.name, policy, _Reader(client, rules.selective)))
+        clusters.append(maker.cluster(port, "", base))
+        clusters += [
+            maker.cluster(port, subset.name, _layered(base, subset.trafficPolicy, port.number))
+            for subset in rules.subsets
+        ]
     return tuple(clusters)
+
+
+def hashed_clusters(service: Service, found: tuple[Owned[DestinationRule], ...]) -> tuple[str, ...]:
+    """The clusters of a service whose servers are picked by a hash of the request."""
+    rules = rules_of(found)
+    hashed = []
+    for port in service.ports:
+        base = _layered(_Policy(), rules.policy, port.number)
+        layers = [("", base)]
+        layers += [(each.name, _layered(base, each.trafficPolicy, port.number)) for each in rules.subsets]
+        for subset, policy in layers:
+            if policy.balancer is not None and policy.balancer.consistentHash is not None:
+                hashed.append(names.outbound_cluster(port.number, subset, service.host))
+    return tuple(hashed)
 
 
 def _layered(base: _Policy, policy: TrafficPolicy | None, port: int) -> _Policy:
@@ -104,81 +133,65 @@ def _layered(base: _Policy, policy: TrafficPolicy | None, port: int) -> _Policy:
 
 
 @attrs.frozen
-class _Reader:
+class _Maker:
+    """Makes the clusters of one service for one client."""
+
+    service: Service
     client: Client
-    selective: bool
+    reader: Reader
+    rules: tuple[str, ...]
+
+    def cluster(self, port: Port, subset: str, policy: _Policy) -> Cluster:
+        service = self.service
+        simple = policy.balancer.simple if policy.balancer else None
+        pool = policy.pool or self.client.pool
+        passthrough = simple is SimpleLB.PASSTHROUGH
+        tls, reason = upstream_tls(service, port.number, subset, policy.tls, self.reader)
+        return Cluster(
+            name=names.outbound_cluster(port.number, subset, service.host),
+            discovery=Discovery.ORIGINAL_DESTINATION if passthrough else DISCOVERY[service.source],
+            service=service.host,
+            service_name=service.name,
+            service_namespace=service.namespace,
+            port=port.number,
+            subset=subset,
+            balancing=BALANCING.get(simple, Balancing.LEAST_REQUEST) if simple else Balancing.LEAST_REQUEST,
+            http2=port.protocol.http2 or self._upgraded(port, pool),
+            tls=tls,
+            limits=limits(pool, self.client.connect_timeout),
+            external=service.external,
+            tls_reason=reason,
+            rules=self.rules,
+        )
+
+    def _upgraded(self, port: Port, pool: ConnectionPoolSettings | None) -> bool:
+        """A rule's word holds for any port that may be HTTP, the mesh's only for ports that say so."""
+        said = pool.http.h2UpgradePolicy if pool is not None and pool.http is not None else H2UpgradePolicy.DEFAULT
+        if said is H2UpgradePolicy.DEFAULT:
+            return self.client.upgrade and port.protocol.http
+        return said is H2UpgradePolicy.UPGRADE and not port.protocol.tls
 
 
-def _cluster(service: Service, port: Port, subset: str, policy: _Policy, reader: _Reader) -> Cluster:
-    simple = policy.balancer.simple if policy.balancer else None
-    http = policy.pool.http if policy.pool else None
-    upgrade = http is not None and http.h2UpgradePolicy is H2UpgradePolicy.UPGRADE and not port.protocol.tls
-    passthrough = simple is SimpleLB.PASSTHROUGH
-    return Cluster(
-        name=names.outbound_cluster(port.number, subset, service.host),
-        discovery=Discovery.ORIGINAL_DESTINATION if passthrough else DISCOVERY[service.source],
-        service=service.host,
-        service_name=service.name,
-        service_namespace=service.namespace,
-        port=port.number,
-        subset=subset,
-        balancing=BALANCING.get(simple, Balancing.LEAST_REQUEST) if simple else Balancing.LEAST_REQUEST,
-        http2=port.protocol.http2 or upgrade,
-        tls=_tls(service, port.number, subset, policy.tls, reader),
-        limits=limits(policy.pool),
-        external=service.external,
-    )
-
-
-def _tls(
-    service: Service, port: int, subset: str, settings: ClientTLSSettings | None, reader: _Reader
-) -> UpstreamTls | None:
-    mesh = UpstreamTls(
-        mode=TlsMode.AUTO,
-        sni=names.server_name(port, subset, service.host),
-        subject_alt_names=service.subject_alt_names,
-        trust_domains=(reader.client.trust_domain,),
-    )
-    if settings is None:
-        return None if service.external else mesh
-    if settings.mode is ClientTLSmode.DISABLE:
-        return None
-    sans = settings.subjectAltNames or service.subject_alt_names
-    if settings.mode is ClientTLSmode.ISTIO_MUTUAL:
-        return attrs.evolve(mesh, mode=TlsMode.ISTIO_MUTUAL, sni=settings.sni or mesh.sni, subject_alt_names=sans)
-    mutual = settings.mode is ClientTLSmode.MUTUAL
-    # A sidecar reads credentials only where a rule for some workloads names them (Istio).
-    named = settings.credentialName if reader.client.gateway or reader.selective else ""
-    return UpstreamTls(
-        mode=TlsMode.MUTUAL if mutual else TlsMode.SIMPLE,
-        sni=settings.sni or ("" if is_wildcard(service.host) else service.host),
-        subject_alt_names=sans,
-        ca_certificates=settings.caCertificates,
-        client_certificate=settings.clientCertificate if mutual else "",
-        private_key=settings.privateKey if mutual else "",
-        credential=credential(named) if named else "",
-        insecure_skip_verify=bool(settings.insecureSkipVerify),
-    )
-
-
-def limits(pool: ConnectionPoolSettings | None) -> ConnectionLimits:
+def limits(
+    pool: ConnectionPoolSettings | None, connect_timeout: float = ConnectionLimits().connect_timeout
+) -> ConnectionLimits:
     """Pool sizes and times; what is not said is Istio's default. A duration of 0 turns its limit off."""
-    if pool is None:
-        return ConnectionLimits()
-    found: dict[str, int | float | None] = {}
-    if pool.tcp is not None:
+    found: dict[str, int | float | None] = {"connect_timeout": connect_timeout}
+    if pool is not None and pool.tcp is not None:
         found |= {
             "max_connections": pool.tcp.maxConnections or None,
-            "connect_timeout": pool.tcp.connectTimeout or None,
+            "connect_timeout": pool.tcp.connectTimeout or connect_timeout,
             "max_connection_duration": pool.tcp.maxConnectionDuration,
             "tcp_idle_timeout": pool.tcp.idleTimeout,
+            "idle_timeout": pool.tcp.idleTimeout,
         }
-    if pool.http is not None:
+    if pool is not None and pool.http is not None:
         found |= {
             "max_pending_requests": pool.http.http1MaxPendingRequests or None,
             "max_requests": pool.http.http2MaxRequests or None,
             "max_retries": pool.http.maxRetries or None,
             "max_requests_per_connection": pool.http.maxRequestsPerConnection,
-            "idle_timeout": pool.http.idleTimeout,
         }
+        if pool.http.idleTimeout is not None:
+            found["idle_timeout"] = pool.http.idleTimeout
     return ConnectionLimits(**{name: value for name, value in found.items() if value is not None})  # type: ignore[arg-type]

@@ -52,10 +52,15 @@ def _editable(name: str) -> bool:
 
 
 def _host(operations: ApiOperations | None) -> str:
+    """The host rewrite that setting, or else adding, the Host or ``:authority`` asks for."""
     if operations is None:
         return ""
-    found = {name.lower(): value for name, value in sorted(operations.set.items()) if name.lower() in HOST_NAMES}
-    return found.get(":authority") or found.get("host", "")
+    for written in (operations.set, operations.add):
+        found = {name.lower(): value for name, value in sorted(written.items()) if name.lower() in HOST_NAMES}
+        host = found.get(":authority") or found.get("host", "")
+        if host:
+            return host
+    return ""
 
 
 def then(first: HeaderOperations, second: HeaderOperations) -> HeaderOperations:

@@ -13,7 +13,7 @@ import attrs
 from meshd.api.common import Map
 from meshd.api.common import StringMatch as ApiMatch
 from meshd.api.networking.virtual_service import HTTPMatchRequest
-from meshd.control.rules import gateway_name
+from meshd.control.hosts import gateway_name
 from meshd.snapshot.common import HeaderMatch, MatchKind, StringMatch
 from meshd.snapshot.route import QueryMatch, RouteMatch
 
@@ -59,6 +59,18 @@ def concerns(match: Sourced, owner: str, place: Place) -> bool:
     if any(labels.get(key) != value for key, value in match.sourceLabels.items()):
         return False
     return match.sourceNamespace in {"", place.namespace}
+
+
+def concerns_connection(match: Sourced, owner: str, place: Place) -> bool:
+    """Whether a match of a tls or tcp rule applies: unlike in http rules, gateways are asked for beside the rest."""
+    bound = not match.gateways or any(gateway_name(name, owner) in place.gateways for name in match.gateways)
+    labels = dict(place.labels)
+    return (
+        bound
+        and match.port in {0, place.port}
+        and all(labels.get(key) == value for key, value in match.sourceLabels.items())
+        and match.sourceNamespace in {"", place.namespace}
+    )
 
 
 def string_match(match: ApiMatch, *, ignore_case: bool = False) -> StringMatch:

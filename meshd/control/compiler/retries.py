@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from meshd.api.networking.virtual_service import HTTPRetry
 from meshd.snapshot.route import RetryPolicy
 
@@ -22,15 +24,22 @@ OUTBOUND_DEFAULT: Final = RetryPolicy(attempts=ATTEMPTS, on=OUTBOUND_ON)
 INBOUND_DEFAULT: Final = RetryPolicy(attempts=ATTEMPTS, on=INBOUND_ON, ignore_previous_hosts=False)
 
 
-def outbound(retries: HTTPRetry | None) -> RetryPolicy | None:
-    """Of a route to another service: two tries more unless the rule says otherwise, None for none."""
+def outbound(retries: HTTPRetry | None, *, hashed: bool = False) -> RetryPolicy | None:
+    """Of a route to another service: two tries more unless the rule says otherwise, None for none.
+
+    A further try avoids the servers tried before, except where the server is
+    picked by a hash of the request (``hashed``) or the rule says otherwise.
+    """
     if retries is None:
-        return OUTBOUND_DEFAULT
+        return attrs.evolve(OUTBOUND_DEFAULT, ignore_previous_hosts=not hashed) if hashed else OUTBOUND_DEFAULT
     return _policy(
         retries,
         OUTBOUND_ON,
         per_try_timeout=retries.perTryTimeout or 0.0,
-        ignore_previous_hosts=True if retries.retryIgnorePreviousHosts is None else retries.retryIgnorePreviousHosts,
+        ignore_previous_hosts=not hashed
+        if retries.retryIgnorePreviousHosts is None
+        else retries.retryIgnorePreviousHosts,
+        remote_localities=bool(retries.retryRemoteLocalities),
     )
 
 
@@ -44,10 +53,15 @@ def inbound(retries: HTTPRetry | None, *, grpc: bool = False) -> RetryPolicy | N
 
 
 def _policy(
-    retries: HTTPRetry, default_on: tuple[str, ...], *, per_try_timeout: float, ignore_previous_hosts: bool
+    retries: HTTPRetry,
+    default_on: tuple[str, ...],
+    *,
+    per_try_timeout: float,
+    ignore_previous_hosts: bool,
+    remote_localities: bool = False,
 ) -> RetryPolicy | None:
-    """What both sides read alike; None when no attempts are wanted."""
-    attempts = ATTEMPTS if retries.attempts is None else retries.attempts
+    """What both sides read alike; None when no attempts are wanted: a block that does not say how many wants none."""
+    attempts = retries.attempts or 0
     if attempts <= 0:
         return None
     on, codes = _conditions(retries.retryOn) if retries.retryOn else (default_on, ())
@@ -60,6 +74,7 @@ def _policy(
         base_interval=base,
         max_interval=base * BACKOFF_GROWTH,
         ignore_previous_hosts=ignore_previous_hosts,
+        remote_localities=remote_localities,
     )
 
 

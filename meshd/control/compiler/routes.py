@@ -1,7 +1,7 @@
 """A VirtualService's http rules as routes. Pure.
 
-Source: Istio's ``pilot/pkg/networking/core/route/route.go``. Delegates are not
-followed: a rule that has nothing but a delegate is left out.
+Source: Istio's ``pilot/pkg/networking/core/route/route.go``. Delegates stand in
+their place already (``control.delegates``).
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from meshd.api.networking.virtual_service import (
     HTTPFaultInjection,
     HTTPMatchRequest,
     HTTPRedirect,
+    HTTPRetry,
     HTTPRoute,
     HTTPRouteDestination,
     RedirectPortSelection,
     VirtualService,
 )
 from meshd.control.compiler import names, retries
+from meshd.control.compiler.cors import cors
 from meshd.control.compiler.headers import Edits, edits, then
 from meshd.control.compiler.matches import ANY_PATH, Place, catches_all, concerns, route_match
 from meshd.control.hosts import resolve
-from meshd.control.mesh import Owned
+from meshd.control.owned import Owned
 from meshd.snapshot.common import MatchKind, Percent
-from meshd.snapshot.policy import Fault, FaultAbort, FaultDelay
+from meshd.snapshot.policy import Fault, FaultAbort, FaultDelay, FilterSpec
 from meshd.snapshot.route import (
     DirectResponse,
     Forward,
@@ -74,18 +76,25 @@ GRPC_STATUS: Final = (
 
 @attrs.frozen
 class Destinations:
-    """What a VirtualService's destinations need to know of services.
+    """What a VirtualService's routes need to know of services and of the mesh.
 
-    ``ports`` has, for each host that has exactly one port, that port.
+    ``ports`` has, for each host that has exactly one port, that port;
+    ``aliases`` the hosts that stand for others; ``hashed`` the clusters whose
+    servers are picked by a hash of the request.
     """
 
     domain: str
     ports: tuple[tuple[str, int], ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+    hashed: tuple[str, ...] = ()
+    retries: HTTPRetry | None = None
+    """The mesh's ``defaultHttpRetryPolicy``."""
 
     def cluster(self, destination: Destination, owner: str, listener_port: int) -> str:
         """Its cluster: the port that is said, else the service's only one, else the listener's."""
         host = resolve(destination.host, owner, self.domain)
         port = destination.port.number if destination.port and destination.port.number else 0
+        host = dict(self.aliases).get(host, host)
         return names.outbound_cluster(port or dict(self.ports).get(host, 0) or listener_port, destination.subset, host)
 
 
@@ -116,16 +125,19 @@ def compile_routes(rule: Owned[VirtualService], place: Place, destinations: Dest
     """
     found: list[Route] = []
     for index, http in enumerate(rule.resource.http):
-        origin = Origin(str(rule), index)
-        for match in http.match or (None,):
+        resource, number = rule.http_origins[index] if rule.http_origins else (str(rule), index)
+        for at, match in enumerate(http.match or (None,)):
             if match is not None and not concerns(match, rule.namespace, place):
                 continue
             route = _route(http, match, rule.namespace, place, destinations)
             if route is None:
                 continue
-            found.append(attrs.evolve(route, origin=origin))
+            found.append(attrs.evolve(route, origin=Origin(resource, number, at if http.match else -1)))
             if catches_all(route.match):
                 return tuple(found)
+        if not http.match:
+            # Without a match it would have caught everything, even if it can do nothing (Istio).
+            break
     return tuple(found)
 
 
@@ -137,11 +149,12 @@ def _route(
         return None
     name = ".".join(part for part in (http.name, match.name if match else "") if part) or names.DEFAULT_ROUTE
     changed = edits(http.headers)
+    filters: tuple[FilterSpec, ...] = (*(() if http.fault is None else _fault(http.fault)), *cors(http.corsPolicy))
     if http.redirect is not None:
         redirect = _redirect(http.redirect)
-        return None if redirect is None else _answer(name, matched, redirect, changed)
+        return None if redirect is None else _answer(name, matched, redirect, changed, filters)
     if http.directResponse is not None:
-        return _answer(name, matched, _direct_response(http.directResponse), changed)
+        return _answer(name, matched, _direct_response(http.directResponse), changed, filters)
     if not http.route:
         return None
     if len(http.route) == 1:
@@ -153,30 +166,33 @@ def _route(
             changed.host or single.host,
         )
     rewrite, matched = _rewrite(http, matched, changed.host)
-    faults = () if http.fault is None else _fault(http.fault)
     forward = _forward(http, owner, place, destinations)
-    if faults:
+    if any(isinstance(each, Fault) for each in filters):
         # Istio: a route that injects faults has neither a timeout nor retries.
         forward = attrs.evolve(forward, timeout=0.0, retry=None)
     return Route(
         name=name,
         match=matched,
         action=attrs.evolve(forward, rewrite=rewrite),
-        filters=faults,
+        filters=filters,
         request_headers=changed.request,
         response_headers=changed.response,
     )
 
 
-def _answer(name: str, match: RouteMatch, action: Redirect | DirectResponse, changed: Edits) -> Route:
-    return Route(name, match, action, request_headers=changed.request, response_headers=changed.response)
+def _answer(
+    name: str, match: RouteMatch, action: Redirect | DirectResponse, changed: Edits, filters: tuple[FilterSpec, ...]
+) -> Route:
+    return Route(name, match, action, filters, request_headers=changed.request, response_headers=changed.response)
 
 
 def _forward(http: HTTPRoute, owner: str, place: Place, destinations: Destinations) -> Forward:
+    clusters = _clusters(http.route, owner, place, destinations)
+    hashed = len(clusters) == 1 and clusters[0].cluster in destinations.hashed
     return Forward(
-        clusters=_clusters(http.route, owner, place, destinations),
+        clusters=clusters,
         timeout=http.timeout or 0.0,
-        retry=retries.outbound(http.retries),
+        retry=retries.outbound(http.retries or destinations.retries, hashed=hashed),
         mirrors=_mirrors(http, owner, place, destinations),
     )
 

@@ -190,6 +190,8 @@ def test_limits() -> None:
         connect_timeout=1.0,
         max_connection_duration=60.0,
         tcp_idle_timeout=0.0,
+        # What is said of connections holds for those of HTTP too, unless something is said of them.
+        idle_timeout=0.0,
         max_requests=7,
         max_retries=2,
         max_requests_per_connection=1,
