@@ -9,8 +9,8 @@ from pathlib import Path
 from meshd.modes.offline import load
 from tests.control.analysis.cases import text
 
-GATEWAY = text("Gateway", "{servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a]}]}", name="g")
-REFUSED = text("Gateway", "{servers: [{port: {number: 0, name: http, protocol: HTTP}, hosts: [a]}]}", name="g")
+GATEWAY = text("Gateway", "{servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example]}]}", name="g")
+REFUSED = text("Gateway", "{servers: [{port: {number: 0, name: http, protocol: HTTP}, hosts: [a.example]}]}", name="g")
 
 
 def test_a_directory_is_read_with_all_that_is_below(tmp_path: Path) -> None:
