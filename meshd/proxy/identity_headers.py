@@ -78,8 +78,8 @@ class Introduction:
         "_proto",
         "_proto_line",
         "_request_id",
-        "_stranger",
         "_stranger_lines",
+        "stranger",
     )
 
     def __init__(
@@ -90,7 +90,8 @@ class Introduction:
         *,
         request_id: Callable[[], bytes],
     ) -> None:
-        self._stranger = http.use_remote_address
+        self.stranger = http.use_remote_address
+        """Whether those who connect are not believed."""
         self._hops = http.trusted_hops
         self._peer = peer.host.encode()
         self._proto = b"http" if tls is None else b"https"
@@ -106,17 +107,19 @@ class Introduction:
         self._claimed_line = b"" if keeps else self._entry_line
         self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
         forwarded_for = b""
-        if self._stranger:
+        if self.stranger:
             forwarded_for = b"%b: %b\r\n%b: %b\r\n" % (FORWARDED_FOR, self._peer, EXTERNAL_ADDRESS, self._peer)
         self._fresh_lines = b"%b%b%b%b: " % (self._entry_line, forwarded_for, self._proto_line, REQUEST_ID)
         self._stranger_lines = b"%b%b%b%b: " % (self._claimed_line, forwarded_for, self._proto_line, REQUEST_ID)
 
     def apply(self, exchange: Exchange) -> None:
         """Edit a request's head; note its id and, where hops are trusted, whom it comes from."""
-        if exchange.request.headers.has_prefix(b"x-"):
-            self.apply_to_known(exchange)
-        else:
+        if not exchange.request.headers.has_prefix(b"x-"):
             self.apply_to_fresh(exchange)
+        elif self.stranger:
+            self.apply_to_stranger(exchange)
+        else:
+            self.apply_to_neighbour(exchange)
 
     def apply_to_fresh(self, exchange: Exchange) -> None:
         """``apply`` for a head without any x- header, as nearly every stranger's: there is nothing to take out."""
@@ -125,20 +128,13 @@ class Introduction:
         exchange.request_id = request_id = self._request_id()
         head.headers.append(b"%b%b\r\n" % (self._fresh_lines, request_id))
 
-    def apply_to_known(self, exchange: Exchange) -> None:
-        """``apply`` for any head."""
+    def apply_to_neighbour(self, exchange: Exchange) -> None:
+        """``apply`` inside the mesh, where what is said is kept."""
         head = exchange.request
         headers = head.headers
-        if self._stranger:
-            exchange.request_id = self._of_stranger(exchange, head)
-            return
         headers.remove(ATTEMPT_COUNT)
         if self._mode != "always_forward":
             self._certify(headers)
-        exchange.request_id = self._of_neighbour(exchange, head)
-
-    def _of_neighbour(self, exchange: Exchange, head: RequestHead) -> bytes:
-        headers = head.headers
         exchange.remote_host = forwarded_host(headers, self._hops)
         forwarded = headers.get(FORWARDED_PROTO)
         if forwarded is None:
@@ -151,9 +147,11 @@ class Introduction:
             headers.remove(REQUEST_ID)
             request_id = self._request_id()
             headers.append(b"%b: %b\r\n" % (REQUEST_ID, request_id))
-        return request_id
+        exchange.request_id = request_id
 
-    def _of_stranger(self, exchange: Exchange, head: RequestHead) -> bytes:
+    def apply_to_stranger(self, exchange: Exchange) -> None:
+        """``apply`` for a head that says things which a stranger cannot say of himself."""
+        head = exchange.request
         headers = head.headers
         if self._hops:
             exchange.remote_host = forwarded_host(headers, self._hops - 1)
@@ -165,10 +163,10 @@ class Introduction:
         if self._appends:
             self._certify(headers)
         head.scheme = self._proto
-        request_id = self._request_id()
+        exchange.request_id = request_id = self._request_id()
         if not before and not exchange.remote_host:
             headers.append(b"%b%b\r\n" % (self._stranger_lines, request_id))
-            return request_id
+            return
         peer = b"%b,%b" % (before, self._peer) if before else self._peer
         external = exchange.remote_host.encode() or self._peer
         headers.append(
@@ -184,7 +182,6 @@ class Introduction:
                 request_id,
             )
         )
-        return request_id
 
     def _certify(self, headers: Headers) -> None:
         mode = self._mode

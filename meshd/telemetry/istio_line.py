@@ -22,9 +22,8 @@ KEPT: Final = 4096
 _WANTED = re.compile(rb"\r\n(?:user-agent|x-forwarded-for):[^\r]*+")
 _VERSIONS = {"HTTP/1.0": b"HTTP/1.0", "HTTP/1.1": b"HTTP/1.1", "HTTP/2": b"HTTP/2"}
 _USUAL = bytes(character for character in range(0x20, 0x7F) if character not in b'"\\')
-# What is left of a line that nothing unusual came into.
-_LEFT = b'"' * 14
-_MADE_BY_BACKEND = ("", "via_upstream")
+_LEFT = b'"' * 14 + b"\n"
+"""What is left of a line without its usual characters when nothing unusual came into it."""
 
 General = Callable[[ExchangeRecord, float, float], bytes]
 
@@ -48,38 +47,29 @@ class IstioLine:
     def __call__(self, exchange: ExchangeRecord, now: float, wall: float) -> bytes:
         """A line with its line feed; times as for every renderer."""
         request = exchange.request
-        version = _VERSIONS.get(request.version)
-        host, route, service_time = exchange.upstream_host, exchange.route, exchange.upstream_service_time_ms
+        version, service_time = _VERSIONS.get(request.version), exchange.upstream_service_time_ms
         if (
-            not host
-            or not exchange.status
-            or not request.method
-            or version is None
+            version is None
             or service_time < 0
+            or exchange.detail != "via_upstream"
             or exchange.flags
             or exchange.remote_host
             or exchange.upstream_failure
-            or not exchange.request_id
-            or exchange.detail not in _MADE_BY_BACKEND
         ):
             return self._general(exchange, now, wall)
-        key = (host, exchange.cluster, exchange.upstream_local)
-        upstream = self._upstreams.get(key) or self._upstream(key)
-        forwarded, agent = b"-", b"-"
+        forwarded = agent = b""
         lines = request.headers.lines(_WANTED)
         for line in lines:
             if line[0] in b"xX":
-                forwarded = line[16:].strip(b" \t") or b"-"
+                forwarded = line[16:].strip(b" \t")
             else:
-                agent = line[11:].strip(b" \t") or b"-"
-        started = exchange.started
-        milliseconds = int((wall - now + started) * 1000 + 0.5)
-        if milliseconds // 1000 != self._second:
-            self._second = milliseconds // 1000
-            self._stamp = self._clock(self._second)[:-4].encode()
-        rendered = b'[%b%03dZ] "%b %b %b" %d - via_upstream - "-" %d %d %d %d "%b" "%b" "%b" "%b" %b %b %b' % (
-            self._stamp,
-            milliseconds % 1000,
+                agent = line[11:].strip(b" \t")
+        key = (exchange.upstream_host, exchange.cluster, exchange.upstream_local)
+        route, started = exchange.route, exchange.started
+        moment = int((wall - now + started) * 1000 + 0.5)
+        rendered = b'[%b%03dZ] "%b %b %b" %d - via_upstream - "-" %d %d %d %d "%b" "%b" "%b" "%b" %b %b %b\n' % (
+            self._stamp if moment // 1000 == self._second else self._turn(moment // 1000),
+            moment % 1000,
             request.method,
             exchange.original_path or request.target or b"-",
             version,
@@ -88,26 +78,36 @@ class IstioLine:
             exchange.bytes_sent,
             int((now - started) * 1000),
             service_time,
-            forwarded,
-            agent,
+            forwarded or b"-",
+            agent or b"-",
             exchange.request_id,
             request.authority or b"-",
-            upstream,
+            self._upstreams.get(key) or self._upstream(key),
             exchange.connection.logged,
-            route.name.encode() or b"-" if route is not None else b"-",
+            _encoded(route.name) if route is not None else b"-",
         )
-        if rendered.translate(None, _USUAL) != _LEFT or _repeats(lines):
-            return self._general(exchange, now, wall)
-        return rendered + b"\n"
+        if (
+            rendered.translate(None, _USUAL) == _LEFT
+            # Neither of the two twice: the general renderer joins them.
+            and len(lines) == bool(forwarded) + bool(agent)
+            and request.method
+            and exchange.request_id
+        ):
+            return rendered
+        return self._general(exchange, now, wall)
+
+    def _turn(self, second: int) -> bytes:
+        self._second, self._stamp = second, self._clock(second).removesuffix("000Z").encode()
+        return self._stamp
 
     def _upstream(self, key: tuple[str, str, str]) -> bytes:
         if len(self._upstreams) >= KEPT:
             self._upstreams.clear()
         host, cluster, local = key
-        text = self._upstreams[key] = f'"{host}" {cluster or "-"} {local or "-"}'.encode()
+        text = self._upstreams[key] = b'"%b" %b %b' % (_encoded(host), _encoded(cluster), _encoded(local))
         return text
 
 
-def _repeats(lines: list[bytes]) -> bool:
-    """Is one of the two headers there more than once? The general renderer joins them."""
-    return len(lines) > 1 and (len(lines) > 2 or (lines[0][0] in b"xX") == (lines[1][0] in b"xX"))
+def _encoded(text: str) -> bytes:
+    # A surrogate becomes something unusual, which is then left to the general renderer.
+    return text.encode("utf-8", "surrogatepass") or b"-"

@@ -113,7 +113,9 @@ def test_lone_surrogates_are_never_written() -> None:
 
 
 def _made(method, target, host, agent, texts, numbers, where, flags) -> Exchange:
-    headers = Headers.of([(b"user-agent", value) for value in agent])
+    headers = Headers.of(
+        [(name, value) for name, value in zip((b"User-Agent", b"x-forwarded-for", b"user-agent"), agent, strict=False)]
+    )
     connection = ConnectionInfo(Direction.INBOUND, Address(where[0], 1), Address(where[1], 2), 3, server_name=texts[5])
     exchange = Exchange(connection, RequestHead(method, target, host, headers), started=100.0)
     exchange.cluster, exchange.upstream_host, exchange.detail, exchange.upstream_failure, exchange.upstream_local = (
@@ -124,6 +126,9 @@ def _made(method, target, host, agent, texts, numbers, where, flags) -> Exchange
     exchange.remote_host = where[2] if numbers[0] % 2 else ""
     exchange.request_id = host if numbers[1] % 2 else b""
     exchange.original_path = target if numbers[2] % 3 == 0 else b""
+    if numbers[3] % 2:
+        # As most are: answered by a backend, with nothing to remark.
+        exchange.detail, exchange.flags, exchange.remote_host, exchange.upstream_failure = "via_upstream", [], "", ""
     return exchange
 
 
@@ -132,7 +137,7 @@ EXCHANGES = st.builds(
     VALUES,
     VALUES,
     VALUES,
-    st.lists(VALUES, max_size=2),
+    st.lists(VALUES, max_size=3),
     st.lists(TEXTS, min_size=6, max_size=6),
     st.lists(st.integers(-1, 1000), min_size=4, max_size=4),
     st.lists(st.sampled_from(["10.0.0.1", "::1", "client"]), min_size=3, max_size=3),

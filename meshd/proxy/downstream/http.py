@@ -139,6 +139,7 @@ class HttpConnection:
             _log.exception("a bug in meshd", extra={"request_id": exchange.request_id.decode("ascii", "replace")})
             await _send_bug(exchange)
         finally:
+            # Also so that exchange and stream do not hold each other, and go without the garbage collector.
             stream.on_abort = None
             if exchange.lease is not None or exchange.idle is not None or exchange.deadline is not None:
                 exchange.release()
@@ -152,12 +153,16 @@ class HttpConnection:
         if head.method == b"POST":
             kind = headers.get(b"content-type")
             exchange.grpc = kind is not None and kind.startswith(_GRPC) and kind[16:17] in (b"", b"+", b";")
+        introduction = self._introduction
         if headers.has_prefix(b"x-"):
-            if headers.has_prefix(peer_metadata.HEADER):
-                self._learn_peer(take_metadata(head))
-            self._introduction.apply_to_known(exchange)
+            if introduction.stranger:
+                introduction.apply_to_stranger(exchange)
+            else:
+                if headers.has_prefix(peer_metadata.HEADER):
+                    self._learn_peer(take_metadata(head))
+                introduction.apply_to_neighbour(exchange)
         else:
-            self._introduction.apply_to_fresh(exchange)
+            introduction.apply_to_fresh(exchange)
         exchange.downstream_peer = self._peer
         head.target = manager.normalize(head.target)
         if manager.http.stream_idle_timeout:
