@@ -134,6 +134,8 @@ def is_http_key(key: str) -> bool:
 
 def _source_fields(source: Source) -> Iterable[Field]:
     yield from _strings("source principal", _principal, source.principals, source.not_principals)
+    yield from _strings("source service account", _principal, source.service_accounts, source.not_service_accounts)
+    yield from _strings("source trust domain", _principal, source.trust_domains, source.not_trust_domains)
     yield from _strings("source namespace", _namespace, source.namespaces, source.not_namespaces)
     yield from _blocks("source ip", _source_ip, source.ip_blocks, source.not_ip_blocks)
     yield from _blocks("remote ip", _remote_ip, source.remote_ip_blocks, source.not_remote_ip_blocks)

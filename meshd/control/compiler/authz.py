@@ -1,8 +1,10 @@
 """AuthorizationPolicies as what a proxy enforces. Pure.
 
 Source: Istio's ``pilot/pkg/security/authz/{builder,model}``. What this mesh
-cannot decide (tokens, external authorizers) is decided against the caller:
-an ALLOW rule never matches by it, a DENY rule is as wide as without it.
+cannot decide (what a token says, external authorizers) is decided against the
+caller: an ALLOW rule never matches by it, a DENY rule is as wide as without it.
+Where no RequestAuthentication holds for a workload nobody has a verified token,
+in Istio as here, and there is nothing to doubt.
 Numbers of rules stay as they were written, because logs name them.
 """
 
@@ -15,7 +17,7 @@ from typing import Final
 import attrs
 
 from meshd.api import security as api
-from meshd.control.compiler import names
+from meshd.control.compiler import names, trust
 from meshd.control.mesh import Owned
 from meshd.control.workloads import selects
 from meshd.snapshot.common import MatchKind, StringMatch
@@ -30,12 +32,6 @@ from meshd.snapshot.policy import (
 
 NEVER: Final = AuthorizationRule(operations=(Operation(ports=(0,)),))
 """Matches nothing: no connection is to port 0."""
-
-POINTER: Final = "cluster.local"
-"""In policies this trust domain means the mesh's own, whatever its name (Istio)."""
-
-POINTER_SLASHES: Final = 4
-"""``cluster.local/ns/default/sa/reviews``: in anything else it is only a name."""
 
 JWT_KEYS: Final = "request.auth."
 KEYS: Final = frozenset(
@@ -84,16 +80,38 @@ def concerning(
     return tuple(found)
 
 
+def verifies_tokens(
+    policies: Iterable[Owned[api.RequestAuthentication]],
+    namespace: str,
+    labels: tuple[tuple[str, str], ...],
+    root_namespace: str,
+) -> bool:
+    """Whether any RequestAuthentication holds for a workload, so that callers could have verified tokens."""
+    known = dict(labels)
+    for policy in policies:
+        spec = policy.resource
+        selector = () if spec.selector is None else tuple(spec.selector.matchLabels.items())
+        elsewhere = policy.namespace not in {namespace, root_namespace} or spec.targetRef or spec.targetRefs
+        if spec.jwtRules and not elsewhere and selects(selector, known):
+            return True
+    return False
+
+
 def compile_authorization(
-    policies: tuple[Owned[api.AuthorizationPolicy], ...], trust_domain: str, *, tcp: bool
+    policies: tuple[Owned[api.AuthorizationPolicy], ...],
+    trust_domains: tuple[str, ...],
+    *,
+    tcp: bool,
+    tokens: bool = False,
 ) -> Authorization | None:
     """All policies of a workload as one filter, None when there is nothing to enforce.
 
     Args:
         policies: What ``concerning`` gave.
-        trust_domain: The mesh's own.
+        trust_domains: The mesh's own, then the names it had before.
         tcp: For connections whose requests are not seen: rules that speak of
             requests then never allow, and deny without regard to it.
+        tokens: What ``verifies_tokens`` gave.
     """
     deny: list[AuthorizationPolicy] = []
     allow: list[AuthorizationPolicy] = []
@@ -102,7 +120,8 @@ def compile_authorization(
         if action is api.Action.AUDIT:
             continue
         into = allow if action is api.Action.ALLOW else deny
-        writer = _Writer(policy.namespace, trust_domain, allow=action is api.Action.ALLOW, tcp=tcp)
+        allows_it = action is api.Action.ALLOW
+        writer = _Writer(policy.namespace, trust_domains, allow=allows_it, tcp=tcp, tokens=tokens)
         rules = tuple(writer.rule(rule) for rule in policy.resource.rules)
         into.append(AuthorizationPolicy(names.policy(policy.namespace, policy.name), rules))
     allows = any(policy.resource.action is api.Action.ALLOW for policy in policies)
@@ -146,9 +165,10 @@ class _Writer:
     """Writes the rules of one policy."""
 
     namespace: str
-    trust_domain: str
+    trust_domains: tuple[str, ...]
     allow: bool
     tcp: bool
+    tokens: bool
 
     def rule(self, rule: api.Rule) -> AuthorizationRule:
         try:
@@ -180,24 +200,16 @@ class _Writer:
         return tuple(found)
 
     def _source(self, source: api.Source) -> Source:
-        if source == api.Source() or (self.tcp and (source.requestPrincipals or source.notRequestPrincipals)):
+        if source == api.Source():
             self._unsupported()
-        elif source.requestPrincipals:
-            # Nobody verifies tokens, so no request has a principal of this kind.
-            raise _NotThis
-        accounts = tuple(map(self._account, source.serviceAccounts))
-        domains = tuple(map(_domain, source.trustDomains))
-        principals = self._principals(source.principals)
-        if sum(1 for each in (accounts, domains, principals) if each) > 1:
-            # Istio refuses these together; each alone would let more in.
-            self._unsupported()
+        self._token(source.requestPrincipals, source.notRequestPrincipals, _NotThis)
         return Source(
-            principals=principals or accounts or domains,
-            not_principals=(
-                *self._principals(source.notPrincipals),
-                *map(self._account, source.notServiceAccounts),
-                *map(_domain, source.notTrustDomains),
-            ),
+            principals=self._principals(source.principals),
+            not_principals=self._principals(source.notPrincipals),
+            service_accounts=tuple(map(self._account, source.serviceAccounts)),
+            not_service_accounts=tuple(map(self._account, source.notServiceAccounts)),
+            trust_domains=tuple(map(_domain, source.trustDomains)),
+            not_trust_domains=tuple(map(_domain, source.notTrustDomains)),
             namespaces=tuple(map(glob_match, source.namespaces)),
             not_namespaces=tuple(map(glob_match, source.notNamespaces)),
             ip_blocks=source.ipBlocks,
@@ -206,18 +218,27 @@ class _Writer:
             not_remote_ip_blocks=source.notRemoteIpBlocks,
         )
 
+    def _token(self, values: tuple[str, ...], not_values: tuple[str, ...], never: type[Exception]) -> None:
+        """A field about a verified token: nothing can be compiled from it, but it may rule out what it is part of.
+
+        Without verified tokens every value is absent: it never equals, and is always something else.
+        """
+        if not values and not not_values:
+            return
+        if self.tcp or self.tokens:
+            self._unsupported()
+        elif values:
+            raise never
+
     def _account(self, text: str) -> StringMatch:
         namespace, slash, account = text.rpartition("/")
-        return StringMatch(MatchKind.SUFFIX, f"/ns/{namespace if slash else self.namespace}/sa/{account}")
+        owner = re.escape(namespace if slash else self.namespace)
+        # Istio lets an identity say more between the two and after them.
+        return StringMatch(MatchKind.REGEX, rf".+/ns/{owner}/(.+/|)sa/{re.escape(account)}(/.+)?")
 
     def _principals(self, texts: Iterable[str]) -> tuple[StringMatch, ...]:
-        found = []
-        for text in texts:
-            principal = text.removeprefix("spiffe://")
-            domain, _, path = principal.partition("/")
-            pointer = domain == POINTER and principal.count("/") == POINTER_SLASHES
-            found.append(string_match(f"{self.trust_domain}/{path}" if pointer else principal))
-        return tuple(found)
+        named = (trust.principals(text.removeprefix("spiffe://"), self.trust_domains) for text in texts)
+        return tuple(string_match(each) for names_of_one in named for each in names_of_one)
 
     def _operations(self, entries: tuple[api.To, ...]) -> tuple[Operation, ...]:
         found = []
@@ -251,9 +272,8 @@ class _Writer:
         found = []
         for condition in conditions:
             key = condition.key
-            if key.startswith(JWT_KEYS) and not self.tcp:
-                if condition.values:
-                    raise _Never
+            if key.startswith(JWT_KEYS):
+                self._token(condition.values, condition.notValues, _Never)
             elif key in KEYS or (key.startswith("request.headers[") and not self.tcp):
                 found.append(self._condition(condition))
             else:

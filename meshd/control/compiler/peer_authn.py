@@ -1,4 +1,4 @@
-"""PeerAuthentication: whether a workload's port takes plaintext, mTLS, or both. Pure.
+"""PeerAuthentication: whether a workload's port takes plaintext, mTLS, or both, and who says so. Pure.
 
 Source: Istio's ``pilot/pkg/security/authn/policy_applier.go`` (``ComposePeerAuthentication``).
 """
@@ -7,11 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from meshd.api.security import MutualTLSMode, PeerAuthentication
 from meshd.control.mesh import ROOT_NAMESPACE, Owned
 from meshd.control.workloads import selects
 
 Policy = Owned[PeerAuthentication]
+
+
+@attrs.frozen
+class Decided:
+    """What a port takes. ``policy`` None: nobody says anything, so Istio's default holds.
+
+    ``path`` is the field that decides, ``spec.mtls.mode`` or ``spec.portLevelMtls["9090"].mode``.
+    """
+
+    mode: MutualTLSMode = MutualTLSMode.PERMISSIVE
+    policy: Policy | None = None
+    path: str = ""
 
 
 def concerning(policies: Iterable[Policy], namespace: str, root_namespace: str = ROOT_NAMESPACE) -> tuple[Policy, ...]:
@@ -34,7 +48,12 @@ def _selector(policy: Policy) -> tuple[tuple[str, str], ...]:
 def mode_at(
     policies: tuple[Policy, ...], namespace: str, labels: tuple[tuple[str, str], ...], port: int
 ) -> MutualTLSMode:
-    """What a workload's port takes: never UNSET.
+    """What a workload's port takes: never UNSET. As ``decided_at``."""
+    return decided_at(policies, namespace, labels, port).mode
+
+
+def decided_at(policies: tuple[Policy, ...], namespace: str, labels: tuple[tuple[str, str], ...], port: int) -> Decided:
+    """What a workload's port takes, and which policy says so.
 
     Args:
         policies: What ``concerning`` gave for the namespace, older first.
@@ -46,39 +65,42 @@ def mode_at(
     workload's (one with a matching selector); what it leaves UNSET it takes from
     the scope above, and PERMISSIVE is on top of all.
     """
-    mode = MutualTLSMode.PERMISSIVE
+    decided = Decided()
     for chosen in (
         _first(each for each in policies if each.namespace != namespace),
         _first(each for each in policies if each.namespace == namespace and not _selector(each)),
     ):
-        mode = _mode(chosen, mode)
-    known = dict(labels)
-    workload = _first(
-        each for each in policies if each.namespace == namespace and _selector(each) and selects(_selector(each), known)
-    )
-    mode = _mode(workload, mode)
+        decided = _after(decided, chosen)
+    workload = _of_workload(policies, namespace, labels)
+    decided = _after(decided, workload)
     if workload is not None:
         own = workload.resource.portLevelMtls.get(str(port))
         if own is not None and own.mode is not MutualTLSMode.UNSET:
-            return own.mode
-    return mode
+            return Decided(own.mode, workload, f'spec.portLevelMtls["{port}"].mode')
+    return decided
 
 
 def ports_set(policies: tuple[Policy, ...], namespace: str, labels: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
     """The ports of a workload for which its own policy says something."""
-    known = dict(labels)
-    workload = _first(
-        each for each in policies if each.namespace == namespace and _selector(each) and selects(_selector(each), known)
-    )
+    workload = _of_workload(policies, namespace, labels)
     if workload is None:
         return ()
     return tuple(sorted(int(port) for port in workload.resource.portLevelMtls if port.isascii() and port.isdigit()))
+
+
+def _of_workload(policies: tuple[Policy, ...], namespace: str, labels: tuple[tuple[str, str], ...]) -> Policy | None:
+    known = dict(labels)
+    return _first(
+        each for each in policies if each.namespace == namespace and _selector(each) and selects(_selector(each), known)
+    )
 
 
 def _first(policies: Iterable[Policy]) -> Policy | None:
     return next(iter(policies), None)
 
 
-def _mode(policy: Policy | None, inherited: MutualTLSMode) -> MutualTLSMode:
+def _after(inherited: Decided, policy: Policy | None) -> Decided:
     mtls = policy.resource.mtls if policy is not None else None
-    return inherited if mtls is None or mtls.mode is MutualTLSMode.UNSET else mtls.mode
+    if mtls is None or mtls.mode is MutualTLSMode.UNSET:
+        return inherited
+    return Decided(mtls.mode, policy, "spec.mtls.mode")

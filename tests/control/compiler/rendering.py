@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from meshd.api.document import Document
 from meshd.control.compiler import compile_snapshot
 from meshd.control.mesh import Mesh
 from meshd.control.scope import Scope
+from meshd.snapshot.chains import describe_match
 from meshd.snapshot.cluster import Cluster, Endpoint
 from meshd.snapshot.codec import Codecs
 from meshd.snapshot.listener import FilterChain, Listener
@@ -37,7 +40,7 @@ def render(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "listeners": {
             each.name: plain(Listener, each, "name", "chains")
-            | {"chains": {chain.name: plain(FilterChain, chain, "name") for chain in each.chains}}
+            | {"chains": {label: plain(FilterChain, chain, "name") for label, chain in labelled(each.chains)}}
             for each in snapshot.listeners
         },
         "routes": {
@@ -51,6 +54,13 @@ def render(snapshot: Snapshot) -> dict[str, Any]:
         "secrets": {each.name: plain(SecretRef, each, "name")["version"] for each in snapshot.secrets},
         "telemetry": plain(Telemetry, snapshot.telemetry),
     }
+
+
+def labelled(chains: tuple[FilterChain, ...]) -> Iterator[tuple[str, FilterChain]]:
+    """Chains with a name for each: what it matches is part of it where several share theirs."""
+    shared = Counter(each.name for each in chains)
+    for each in chains:
+        yield each.name if shared[each.name] == 1 else f"{each.name}, {describe_match(each.match)}", each
 
 
 def virtual_host(snapshot: Snapshot, table: str, name: str) -> VirtualHost:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.control.compiler.authz import NEVER, compile_authorization, concerning, glob_match, path_match, string_match
+from meshd.control.compiler.authz import (
+    NEVER,
+    compile_authorization,
+    concerning,
+    glob_match,
+    path_match,
+    string_match,
+    verifies_tokens,
+)
 from meshd.control.mesh import Mesh
 from meshd.snapshot.common import MatchKind, StringMatch
 from meshd.snapshot.policy import Authorization, AuthorizationRule, Condition, Operation, Source
@@ -21,17 +29,23 @@ spec: {spec}
 """
 
 
-def of(text: str, *, tcp: bool = False, trust_domain: str = "cluster.local") -> Authorization | None:
+WEB = ("default", (("app", "web"),), "istio-system")
+
+
+def of(
+    text: str, *, tcp: bool = False, trust_domain: str = "cluster.local", aliases: tuple[str, ...] = ()
+) -> Authorization | None:
     mesh = Mesh.of(documents(text))
-    chosen = concerning(mesh.authorization_policies, "default", (("app", "web"),), "istio-system")
-    return compile_authorization(chosen, trust_domain, tcp=tcp)
+    chosen = concerning(mesh.authorization_policies, *WEB)
+    tokens = verifies_tokens(mesh.request_authentications, *WEB)
+    return compile_authorization(chosen, (trust_domain, *aliases), tcp=tcp, tokens=tokens)
 
 
 def rule(
-    rule_text: str, *, tcp: bool = False, deny: bool = False, trust_domain: str = "cluster.local"
+    rule_text: str, *, tcp: bool = False, deny: bool = False, trust_domain: str = "cluster.local", more: str = ""
 ) -> AuthorizationRule:
     action = "DENY" if deny else "ALLOW"
-    found = of(policy(f"{{action: {action}, rules: [{rule_text}]}}"), tcp=tcp, trust_domain=trust_domain)
+    found = of(policy(f"{{action: {action}, rules: [{rule_text}]}}") + more, tcp=tcp, trust_domain=trust_domain)
     assert found is not None
     policies = found.deny if deny else found.allow
     assert policies is not None
@@ -136,12 +150,12 @@ def test_service_accounts_and_trust_domains_are_parts_of_the_principal() -> None
         '{from: [{source: {serviceAccounts: [ns/sa, own], notServiceAccounts: [bad]}}, {source: {trustDomains: [t.org, "*.org"]}}]}'
     )
     first, second = found.sources
-    assert first.principals == (
-        StringMatch(MatchKind.SUFFIX, "/ns/ns/sa/sa"),
-        StringMatch(MatchKind.SUFFIX, "/ns/default/sa/own"),
+    assert first.service_accounts == (
+        StringMatch(MatchKind.REGEX, ".+/ns/ns/(.+/|)sa/sa(/.+)?"),
+        StringMatch(MatchKind.REGEX, ".+/ns/default/(.+/|)sa/own(/.+)?"),
     )
-    assert first.not_principals == (StringMatch(MatchKind.SUFFIX, "/ns/default/sa/bad"),)
-    assert second.principals == (
+    assert first.not_service_accounts == (StringMatch(MatchKind.REGEX, ".+/ns/default/(.+/|)sa/bad(/.+)?"),)
+    assert second.trust_domains == (
         StringMatch(MatchKind.PREFIX, "t.org/"),
         StringMatch(MatchKind.REGEX, r"[^/]*\.org/.*"),
     )
@@ -185,7 +199,7 @@ def test_everything_else() -> None:
         Condition("request.headers[x]", (), (StringMatch(MatchKind.PREFIX, "a"),)),
         Condition("source.namespace", (StringMatch(MatchKind.PREFIX, "n-"),)),
         Condition("destination.port", (exact("80"),)),
-        Condition("source.principal", (StringMatch(MatchKind.SUFFIX, "/ns/default/sa/sa"),)),
+        Condition("source.principal", (StringMatch(MatchKind.REGEX, ".+/ns/default/(.+/|)sa/sa(/.+)?"),)),
         Condition("source.principal", (), (StringMatch(MatchKind.PREFIX, "t/"),)),
     )
 
@@ -204,6 +218,54 @@ def test_nobody_has_a_token() -> None:
     claims = "{when: [{key: 'request.auth.claims[a]', %s: [b]}]}"
     assert rule(claims % "values") == NEVER
     assert rule(claims % "notValues") == AuthorizationRule()
+
+
+VERIFIED = """
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: %s}
+spec: {%s jwtRules: [{issuer: x.org, jwks: "{}"}]}
+"""
+
+
+@pytest.mark.parametrize("where", [("default", "selector: {matchLabels: {app: web}},"), ("istio-system", "")])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "from: [{source: {requestPrincipals: ['*'], namespaces: [a]}}]",
+        "from: [{source: {notRequestPrincipals: ['*'], namespaces: [a]}}]",
+        "from: [{source: {namespaces: [a]}}], when: [{key: 'request.auth.claims[a]', values: [b]}]",
+        "from: [{source: {namespaces: [a]}}], when: [{key: 'request.auth.audiences', notValues: [b]}]",
+    ],
+)
+def test_where_callers_may_have_tokens_nobody_is_let_in_by_what_is_not_verified(
+    where: tuple[str, str], part: str
+) -> None:
+    assert rule(f"{{{part}}}", more=VERIFIED % where) == NEVER
+    # And a refusal does not wait for it.
+    denied = rule(f"{{{part}}}", deny=True, more=VERIFIED % where)
+    assert denied == AuthorizationRule(sources=(Source(namespaces=(exact("a"),)),))
+
+
+@pytest.mark.parametrize("where", [("default", "selector: {matchLabels: {app: db}},"), ("other", "")])
+def test_tokens_of_other_workloads_are_nothing_here(where: tuple[str, str]) -> None:
+    assert rule(NO_TOKEN, more=VERIFIED % where) == AuthorizationRule()
+    assert rule(TOKEN, deny=True, more=VERIFIED % where) == NEVER
+
+
+def test_a_mesh_that_was_renamed_is_known_by_all_its_names() -> None:
+    text = '{from: [{source: {principals: ["cluster.local/ns/a/sa/b", "old.org/ns/c/sa/d", "x.org/ns/e/sa/f"]}}]}'
+    found = of(policy(f"{{rules: [{text}]}}"), trust_domain="new.org", aliases=("old.org",))
+    assert found is not None
+    assert found.allow is not None
+    assert [match.value for match in found.allow[0].rules[0].sources[0].principals] == [
+        "new.org/ns/a/sa/b",
+        "old.org/ns/a/sa/b",
+        "new.org/ns/c/sa/d",
+        "old.org/ns/c/sa/d",
+        "x.org/ns/e/sa/f",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -243,13 +305,7 @@ def test_on_tcp_everything_about_connections_stays() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        "when: [{key: 'experimental.envoy.filters.a[b]', values: [c]}]",
-        "from: [{source: {principals: [a], serviceAccounts: [b]}}]",
-    ],
-)
+@pytest.mark.parametrize("part", ["when: [{key: 'experimental.envoy.filters.a[b]', values: [c]}]"])
 def test_what_cannot_be_decided_is_decided_against_the_caller(part: str) -> None:
     loaded = f"{{{part}}}"
     assert rule(loaded) == NEVER

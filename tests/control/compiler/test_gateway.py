@@ -11,7 +11,7 @@ from meshd.snapshot.chains import ConnectionFacts, select_chain
 from meshd.snapshot.match import select_virtual_host
 from meshd.snapshot.route import Forward
 from meshd.snapshot.snapshot import Snapshot
-from tests.control.compiler.rendering import GATEWAY, compiled, listener, routes, virtual_host
+from tests.control.compiler.rendering import GATEWAY, cluster, compiled, endpoints, listener, routes, virtual_host
 from tests.corpus import corpus_path
 
 
@@ -173,7 +173,7 @@ SECURE = """
 """
 
 
-def test_tls_goes_by_server_name_and_the_first_server_of_a_name_keeps_it() -> None:
+def test_tls_goes_by_server_name_and_a_server_with_a_name_of_an_earlier_one_is_left_out() -> None:
     rules = (
         "http: [{route: [{destination: {host: web, port: {number: 80}}}]}],"
         " tcp: [{route: [{destination: {host: bytes, port: {number: 1}}}]}],"
@@ -191,23 +191,81 @@ def test_tls_goes_by_server_name_and_the_first_server_of_a_name_keeps_it() -> No
 
     assert by_name("a.com") == ("kubernetes://one", "https.443.a.gw.default")
     assert by_name("x.b.com") == ("kubernetes://one", "https.443.a.gw.default")
-    assert by_name("c.com") == ("kubernetes://two", "https.443.b.gw.default")
+    assert by_name("c.com") == ("", "")
     assert by_name("d.com") == ("kubernetes://three", "outbound|1||bytes.default.svc.cluster.local")
     assert by_name("e.com") == ("", "outbound|2||passed.default.svc.cluster.local")
     assert by_name("nobody.com") == ("", "")
     assert "http.443" not in {table.name for table in snapshot.route_tables}
 
 
-def test_passing_on_by_the_names_of_the_mesh_is_not_done() -> None:
-    server = '{port: {number: 15443, name: t, protocol: TLS}, hosts: ["*"], tls: {mode: AUTO_PASSTHROUGH}}'
-    assert compiled(gateway(server) + virtual_service("v", "a.com"), GATEWAY).listeners == ()
+EAST_WEST = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web}, ports: [{port: 80, name: http}, {port: 90, name: tcp}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: far}
+spec: {hosts: [far.com], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: default}
+spec: {host: web, subsets: [{name: v1, labels: {version: v1}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: one}
+spec: {address: 10.0.0.1, labels: {app: web, version: v1}, serviceAccount: web}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: two}
+spec: {address: 10.0.0.2, labels: {app: web, version: v2}}
+"""
+
+
+def east_west(hosts: str) -> Snapshot:
+    server = f"{{port: {{number: 15443, name: t, protocol: TLS}}, hosts: [{hosts}], tls: {{mode: AUTO_PASSTHROUGH}}}}"
+    return compiled(gateway(server) + EAST_WEST, GATEWAY)
+
+
+def test_mesh_mtls_is_passed_on_by_its_server_name() -> None:
+    snapshot = east_west('"*.local"')
+    name = "outbound_.80_.v1_.web.default.svc.cluster.local"
+    assert {chain.match.server_names for chain in listener(snapshot, "0.0.0.0_15443").chains} == {
+        (f"outbound_.{port}_.{subset}_.web.default.svc.cluster.local",) for port in (80, 90) for subset in ("", "v1")
+    }
+
+    def chosen(name: str, *protocols: str) -> str:
+        facts = ConnectionFacts(15443, name, "tls", protocols)
+        found = select_chain(listener(snapshot, "0.0.0.0_15443"), facts)
+        return "" if found is None or found.tcp is None else found.tcp.clusters[0][0]
+
+    assert chosen(name, "istio-http/1.1") == name
+    # Other TLS than the mesh's would reach a server that takes it for its own.
+    assert chosen(name, "h2") == chosen(name) == chosen("web.default.svc.cluster.local", "istio") == ""
+    passed = cluster(snapshot, name)
+    assert (passed.tls, passed.http2, passed.port, passed.subset) == (None, False, 80, "v1")
+
+
+def test_only_those_who_speak_mesh_mtls_are_passed_to() -> None:
+    snapshot = east_west('"*.local"')
+    assert [each.host for each in endpoints(snapshot, "outbound_.80_._.web.default.svc.cluster.local")] == ["10.0.0.1"]
+
+
+def test_only_the_meshs_own_services_of_the_servers_hosts_are_passed_to() -> None:
+    assert east_west("other.default.svc.cluster.local, far.com").listeners == ()
+    assert len(listener(east_west('"*"'), "0.0.0.0_15443").chains) == 4
 
 
 def test_tls_without_routes_has_no_chain() -> None:
     terminated = '{port: {number: 443, name: t, protocol: TLS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: x}}'
     passed = "{port: {number: 444, name: p, protocol: TLS}, hosts: [b.com], tls: {mode: PASSTHROUGH}}"
     rules = "tls: [{match: [{sniHosts: [a.com]}], route: [{destination: {host: web}}]}]"
-    text = gateway(f"{terminated}, {passed}") + virtual_service("v", "a.com, b.com", rules)
+    text = gateway(f"{terminated}, {passed}") + virtual_service("v", "a.com", rules)
     assert compiled(text, GATEWAY).listeners == ()
 
 

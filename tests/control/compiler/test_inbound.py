@@ -60,8 +60,10 @@ PASS = "InboundPassthroughCluster"
         (8080, True, MESH_HTTP, "mtls http inbound|8080||"),
         (8080, False, ("http/1.1",), "http inbound|8080||"),
         (8080, False, (), "http inbound|8080||"),
-        (8080, True, ("h2", "http/1.1"), "tcp inbound|8080||"),
-        (8080, True, (), "tcp inbound|8080||"),
+        (8080, True, ("h2", "http/1.1"), ""),
+        (8080, True, (), ""),
+        (90, True, ("h2", "http/1.1"), "tcp inbound|90||"),
+        (70, True, ("h2", "http/1.1"), "tcp inbound|70||"),
         (90, True, MESH_TCP, "mtls tcp inbound|90||"),
         (90, False, ("http/1.1",), "tcp inbound|90||"),
         (70, True, MESH_HTTP, "mtls http inbound|70||"),
@@ -104,6 +106,10 @@ def test_strict(port: int, *, tls: bool, protocols: tuple[str, ...], expected: s
         (9000, True, MESH_TCP, f"mtls tcp {PASS}"),
         (9000, False, (), ""),
         (9001, False, (), f"tcp {PASS}"),
+        # Its own HTTPS is bytes, though its client says http/1.1.
+        (70, True, ("h2", "http/1.1"), "tcp inbound|70||"),
+        (70, False, ("http/1.1",), "http inbound|70||"),
+        (70, False, (), "tcp inbound|70||"),
     ],
 )
 def test_disable_and_a_port_that_is_not_served(
@@ -136,7 +142,7 @@ def test_a_sidecar_without_any_document_is_a_plain_proxy() -> None:
 
 def test_the_inbound_side_retries_what_never_reached_the_application() -> None:
     snapshot = compiled(WEB, SCOPE)
-    (route,) = routes(snapshot, "inbound|8080||", "inbound|http|8080")
+    (route,) = routes(snapshot, "inbound|8080||", "inbound|http|80")
     assert isinstance(route.action, Forward)
     assert route.action.retry == RetryPolicy(attempts=2, on=("reset-before-request",), ignore_previous_hosts=False)
     (grpc,) = routes(snapshot, "inbound|60||", "inbound|http|60")
@@ -186,7 +192,7 @@ def test_another_workload_on_the_same_machine_is_not_this_one() -> None:
     assert protocols_of(text + REGISTERED % ("4711", "4711"), scope) == {"inbound|5000||": False}
 
 
-def test_a_port_that_one_service_names_and_another_does_not() -> None:
+def test_a_port_of_several_services_is_the_oldest_ones() -> None:
     text = """
 apiVersion: v1
 kind: Service
@@ -195,10 +201,18 @@ spec: {selector: {app: web}, ports: [{port: 8080, name: web}]}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: bbb}
+metadata: {name: bbb%s}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080, name: http}]}
 """
-    assert protocols_of(text, Scope(labels=(("app", "web"),), app_ports=(8080,))) == {"inbound|8080||": True}
+    scope = Scope(labels=(("app", "web"),), app_ports=(8080,))
+    assert protocols_of(text % "", scope) == {"inbound|8080||": False}
+    old = ', creationTimestamp: "2020-01-01T00:00:00Z"'
+    assert protocols_of(text % old, scope) == {"inbound|8080||": True}
+    snapshot = compiled(text % old, scope)
+    (table,) = (each for each in snapshot.route_tables if each.name == "inbound|8080||")
+    assert [(host.name, host.service) for host in table.virtual_hosts] == [
+        ("inbound|http|80", "bbb.default.svc.cluster.local")
+    ]
 
 
 def test_istios_simulations_of_peer_authentication() -> None:
