@@ -20,17 +20,17 @@ class Source:
 
     principals: tuple[StringMatch, ...] = ()
     not_principals: tuple[StringMatch, ...] = ()
-    service_accounts: tuple[StringMatch, ...] = ()
-    """Compared with the principal, as the next ones are; apart, because all of a source must hold."""
-    not_service_accounts: tuple[StringMatch, ...] = ()
-    trust_domains: tuple[StringMatch, ...] = ()
-    not_trust_domains: tuple[StringMatch, ...] = ()
     namespaces: tuple[StringMatch, ...] = ()
     not_namespaces: tuple[StringMatch, ...] = ()
     ip_blocks: tuple[str, ...] = ()
     not_ip_blocks: tuple[str, ...] = ()
     remote_ip_blocks: tuple[str, ...] = ()
     not_remote_ip_blocks: tuple[str, ...] = ()
+    service_accounts: tuple[StringMatch, ...] = ()
+    """Compared with the principal, as are the next ones; apart, because all of a source must hold."""
+    not_service_accounts: tuple[StringMatch, ...] = ()
+    trust_domains: tuple[StringMatch, ...] = ()
+    not_trust_domains: tuple[StringMatch, ...] = ()
 
 
 @attrs.frozen

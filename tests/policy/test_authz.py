@@ -281,6 +281,8 @@ def _source(source: Source, subject: Exchange) -> bool:
     who, peer = subject.connection, subject.connection.peer.host
     return (
         _strings(source.principals, source.not_principals, who.principal)
+        and _strings(source.service_accounts, source.not_service_accounts, who.principal)
+        and _strings(source.trust_domains, source.not_trust_domains, who.principal)
         and _strings(source.namespaces, source.not_namespaces, who.namespace)
         and (not source.ip_blocks or _in(source.ip_blocks, peer))
         and not (source.not_ip_blocks and _in(source.not_ip_blocks, peer))
@@ -334,7 +336,14 @@ _MATCH = st.builds(StringMatch, st.sampled_from([K.EXACT, K.PREFIX, K.SUFFIX, K.
 _MATCHES = st.lists(_MATCH, max_size=2).map(tuple)
 _BLOCKS = st.lists(st.sampled_from(["10.0.0.0/8", "10.1.2.3", "11.0.0.0/8"]), max_size=2).map(tuple)
 _PORTS = st.lists(st.sampled_from([80, 9080]), max_size=2).map(tuple)
-_SOURCES = st.builds(Source, _MATCHES, _MATCHES, _MATCHES, _MATCHES, _BLOCKS, _BLOCKS)
+_SOURCES = st.builds(
+    Source,
+    *(_MATCHES, _MATCHES, _MATCHES, _MATCHES, _BLOCKS, _BLOCKS),
+    service_accounts=_MATCHES,
+    not_service_accounts=_MATCHES,
+    trust_domains=_MATCHES,
+    not_trust_domains=_MATCHES,
+)
 _OPERATIONS = st.builds(Operation, _MATCHES, _MATCHES, _PORTS, _PORTS, _MATCHES, _MATCHES, _MATCHES, _MATCHES)
 _CONDITIONS = st.builds(Condition, st.just("request.headers[x]"), _MATCHES, _MATCHES)
 _RULES = st.builds(
