@@ -132,9 +132,9 @@ class Origin:
     """Which of the rule's match blocks; -1 when it has none."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Route:
-    """First match wins, in order."""
+    """First match wins, in order. Its hash is kept: tables are made again and again of the same routes."""
 
     name: str
     match: RouteMatch

@@ -108,6 +108,18 @@ def compile_clusters(
     return tuple(clusters)
 
 
+def mentions_hash(found: tuple[Owned[DestinationRule], ...]) -> bool:
+    """Whether any DestinationRule asks for a hash anywhere."""
+    for rule in found:
+        policies = [rule.resource.trafficPolicy, *(subset.trafficPolicy for subset in rule.resource.subsets)]
+        for policy in policies:
+            if policy is not None:
+                balancers = [policy.loadBalancer, *(each.loadBalancer for each in policy.portLevelSettings)]
+                if any(each is not None and each.consistentHash is not None for each in balancers):
+                    return True
+    return False
+
+
 def hashed_clusters(service: Service, found: tuple[Owned[DestinationRule], ...]) -> tuple[str, ...]:
     """The clusters of a service whose servers are picked by a hash of the request."""
     rules = rules_of(found)

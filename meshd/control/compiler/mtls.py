@@ -33,18 +33,17 @@ class Peers:
     plain: str = ""
 
 
-def peers_of(policies: tuple[Policy, ...], namespace: str, backends: Backends, passthrough: bool) -> Peers:  # noqa: FBT001 - a memo's arguments are positional
+def peers_of(policies: tuple[Policy, ...], namespace: str, passthrough: Backends | None) -> Peers:
     """Whether a service's workloads can be spoken to by mTLS, as far as a client can tell.
 
     Args:
         policies: The PeerAuthentications that concern the service's namespace.
         namespace: The service's.
-        backends: Its workloads, when ``passthrough``.
-        passthrough: Requests go where the client was going, to no endpoint that is
-            known here: then all its workloads must speak mTLS, and there must be some.
+        passthrough: Its workloads, where requests go to wherever the client was
+            going: then all of them must speak mTLS, and there must be some. Else None.
     """
-    if passthrough:
-        listed = [backend for _, found in backends for backend in found]
+    if passthrough is not None:
+        listed = [backend for _, found in passthrough for backend in found]
         if not listed or not all(backend.mtls for backend in listed):
             return Peers(PLAIN_WORKLOADS)
     if mode_at(tuple(each for each in policies if each.resource.selector is None), namespace, (), 0) is (

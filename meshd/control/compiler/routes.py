@@ -117,6 +117,19 @@ def reads_labels(rule: Owned[VirtualService]) -> bool:
     return http or tls or any(match.sourceLabels for route in spec.tcp for match in route.match)
 
 
+@attrs.frozen
+class Needs:
+    """What a VirtualService's routes have to be told: of which hosts, and whether of the proxy's labels."""
+
+    hosts: tuple[str, ...]
+    labels: bool
+
+
+def needs_of(rule: Owned[VirtualService], domain: str) -> Needs:
+    """What a VirtualService reads of the world."""
+    return Needs(destination_hosts(rule, domain), reads_labels(rule))
+
+
 def compile_routes(rule: Owned[VirtualService], place: Place, destinations: Destinations) -> tuple[Route, ...]:
     """The routes of a VirtualService at one port of one proxy, in order, up to the first that catches all.
 

@@ -22,7 +22,7 @@ import attrs
 
 from meshd.api.networking.virtual_service import HTTPRetry
 from meshd.control.compiler import names, retries
-from meshd.control.compiler.world import World
+from meshd.control.compiler.world import Naming, World
 from meshd.control.hosts import domains, is_wildcard, literals, overlaps
 from meshd.control.rules import Bound, HostIndex
 from meshd.control.services import Port, Protocol, Service
@@ -171,22 +171,24 @@ def _service_host(world: World, service: Service, number: int, routes: tuple[Rou
         cluster = names.outbound_cluster(number, "", service.host)
         hashed = cluster in world.hashed(service)
         routes = (world.memo.call(default_route, cluster, world.retries, hashed),)
-    also = tuple(sorted(alias for alias, host in world.aliases.items() if host == service.host))
-    named = world.memo.call(names_of, service, world.scope.namespace, world.mesh.domain, also)
-    return world.memo.call(service_host, service.host, number, named, routes)
+    naming = world.naming
+    if world.aliases:
+        also = tuple(sorted(alias for alias, host in world.aliases.items() if host == service.host))
+        naming = attrs.evolve(naming, aliases=also) if also else naming
+    return world.memo.call(service_host, service, number, naming, routes)
 
 
-def names_of(service: Service, viewer: str, domain: str, aliases: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """What a service is called in a namespace: its names, those of its aliases, its addresses."""
-    named = [*domains(service.host, viewer, (), domain)]
-    for alias in aliases:
-        named += domains(alias, viewer, (), domain)
-    return tuple(dict.fromkeys((*named, *literals(service.addresses))))
-
-
-def service_host(host: str, port: int, named: tuple[str, ...], routes: tuple[Route, ...]) -> VirtualHost:
-    """The virtual host of a service's port."""
-    return VirtualHost(names.virtual_host(host, port), named, routes, service=host)
+def service_host(service: Service, port: int, naming: Naming, routes: tuple[Route, ...]) -> VirtualHost:
+    """The virtual host of a service's port, under its names, those of its aliases and its addresses."""
+    named = [*domains(service.host, naming.viewer, (), naming.domain)]
+    for alias in naming.aliases:
+        named += domains(alias, naming.viewer, (), naming.domain)
+    return VirtualHost(
+        name=names.virtual_host(service.host, port),
+        domains=tuple(dict.fromkeys((*named, *literals(service.addresses)))),
+        routes=routes,
+        service=service.host,
+    )
 
 
 def default_route(cluster: str, retry: HTTPRetry | None, hashed: bool) -> Route:  # noqa: FBT001 - a memo's arguments are positional

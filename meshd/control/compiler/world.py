@@ -12,12 +12,12 @@ from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.sidecar import Sidecar
 from meshd.api.networking.virtual_service import HTTPRetry, VirtualService
 from meshd.control.compiler import peer_authn
-from meshd.control.compiler.clusters import Client, compile_clusters, hashed_clusters, rules_of
+from meshd.control.compiler.clusters import Client, compile_clusters, hashed_clusters, mentions_hash, rules_of
 from meshd.control.compiler.endpoints import compile_endpoints
 from meshd.control.compiler.matches import Place
 from meshd.control.compiler.memo import Memo
 from meshd.control.compiler.mtls import Peers, peers_of
-from meshd.control.compiler.routes import Destinations, compile_routes, destination_hosts, reads_labels
+from meshd.control.compiler.routes import Destinations, compile_routes, destination_hosts, needs_of
 from meshd.control.mesh import Mesh
 from meshd.control.owned import Owned
 from meshd.control.rules import MESH, DestinationRules, virtual_services
@@ -27,6 +27,16 @@ from meshd.control.sidecar_scope import SidecarScope, scope_of, sidecar_of
 from meshd.snapshot.cluster import Cluster, EndpointGroup
 from meshd.snapshot.listener import HttpManager
 from meshd.snapshot.route import Route
+
+
+@attrs.frozen(cache_hash=True)
+class Naming:
+    """What a service's names depend on beside itself."""
+
+    viewer: str
+    domain: str
+    aliases: tuple[str, ...] = ()
+    """The hosts that stand for it."""
 
 
 @attrs.define
@@ -45,6 +55,7 @@ class World:
     _rules: DestinationRules = attrs.field(init=False)
     _found: dict[str, tuple[Owned[DestinationRule], ...]] = attrs.field(factory=dict, init=False)
     _policies: dict[str, tuple[peer_authn.Policy, ...]] = attrs.field(factory=dict, init=False)
+    _peers: dict[str, Peers] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         scope = self.scope
@@ -78,14 +89,19 @@ class World:
         mode = path_normalization(self.config)
         return HttpManager(route_table=table, route_by_port=route_by_port, path_normalization=mode)
 
+    @cached_property
+    def naming(self) -> Naming:
+        """How services are called where this proxy lives."""
+        return Naming(self.scope.namespace, self.mesh.domain)
+
     def place(self, rule: Owned[VirtualService], port: int, gateway: str = MESH) -> Place:
         """Where a rule is compiled for; without labels if it reads none, so that proxies can share the result."""
-        labels = self.scope.labels if self.memo.call(reads_labels, rule) else ()
+        labels = self.scope.labels if self.memo.call(needs_of, rule, self.mesh.domain).labels else ()
         return Place(port, (gateway,), self.scope.namespace, labels)
 
     def destinations(self, rule: Owned[VirtualService]) -> Destinations:
         """What a rule needs to know of the services it sends to."""
-        hosts = self.memo.call(destination_hosts, rule, self.mesh.domain)
+        hosts = self.memo.call(needs_of, rule, self.mesh.domain).hosts
         ports: list[tuple[str, int]] = []
         aliases: list[tuple[str, str]] = []
         hashed: list[str] = []
@@ -116,7 +132,7 @@ class World:
     def hashed(self, service: Service) -> tuple[str, ...]:
         """The clusters of a service whose servers are picked by a hash of the request."""
         rules = self.destination_rules(service)
-        return self.memo.call(hashed_clusters, service, rules) if rules else ()
+        return self.memo.call(hashed_clusters, service, rules) if mentions_hash(rules) else ()
 
     @cached_property
     def client(self) -> Client:
@@ -140,9 +156,14 @@ class World:
 
     def peers(self, service: Service) -> Peers:
         """Whether the workloads of a service take the mesh's mTLS at all."""
-        policies = self.policies(service.namespace)
-        backends = self.mesh.backends[service.host, service.namespace] if service.source is Source.CLIENT else ()
-        return self.memo.call(peers_of, policies, service.namespace, backends, service.source is Source.CLIENT)
+        namespace = service.namespace
+        policies = self.policies(namespace)
+        if service.source is Source.CLIENT:
+            return self.memo.call(peers_of, policies, namespace, self.mesh.backends[service.host, namespace])
+        found = self._peers.get(namespace)
+        if found is None:
+            found = self._peers[namespace] = self.memo.call(peers_of, policies, namespace, None)
+        return found
 
     def endpoints(self, service: Service) -> tuple[EndpointGroup, ...]:
         """The endpoints of all clusters of a service."""
