@@ -97,10 +97,10 @@ def play(
     selected = [(suite, cases) for suite in found.suites if (cases := _chosen(suite, keyword))]
     if found.suites and not selected:
         raise typer.BadParameter(f"no case has {keyword!r} in its name", param_hint="-k")
+    code = 0
     if list_only:
         _list(selected, output)
-        code = 0
-    else:
+    elif selected:
         options = Options(tuple(config or ()), mesh_config, mesh_networks, seed)
         code = _run(selected, options, output, junit)
     raise typer.Exit(UNUSABLE_CONFIGURATION if found.findings else code)

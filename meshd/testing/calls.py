@@ -130,9 +130,7 @@ class Client:
         with trio.move_on_after(call.timeout):
             return await self._send(call, to, records)
         busy = self._neighbours.busy()
-        raise DeadlineExceeded(
-            f"{call.line}: no answer within {call.timeout:g} virtual seconds{f'; {busy}' if busy else ''}"
-        )
+        raise DeadlineExceeded(f"{f'{busy}; ' if busy else ''}{call.line}: {call.timeout:g} virtual seconds")
 
     async def _send(self, call: Call, to: Address, records: Records | None) -> Answer:
         began = trio.current_time()

@@ -33,6 +33,13 @@ DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 CONTROLLERS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 
 
+class Nobody(KeyError):
+    """There is no service or workload of a name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @attrs.frozen
 class Role:
     """A part that the configuration has for somebody: a Service that it declares.
@@ -259,9 +266,10 @@ def hint(line: str, answer: Answer, services: Mapping[str, Service]) -> str:
     if answer.status < 400 or not {"DF", "NR", "UH"} & set(answer.flags):
         return ""
     host = (urlsplit(line.partition(" ")[2]).hostname or "").lower()
-    name = host.partition(".")[0]
-    if any(each.name == name for each in services.values()) or DNS_LABEL.fullmatch(name) is None:
+    name, _, rest = host.partition(".")
+    outside = "." in rest and not rest.endswith(".svc.cluster.local")
+    if outside or any(each.name == name for each in services.values()) or DNS_LABEL.fullmatch(name) is None:
         return ""
     close: Any = suggestion(name, [each.name for each in services.values()])
     close = close if "did you mean" in close else ""
-    return f"no service of this mesh is called {name!r}{close or f': add it with mesh.service({name!r})'}"
+    return f"no service of this mesh is called {name!r}{close}"

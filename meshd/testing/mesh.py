@@ -204,7 +204,7 @@ class Mesh:
         """
         found = cast.find(name, self.services)
         if found is None:
-            raise KeyError(cast.nobody(name, self.services, self.gateways))
+            raise cast.Nobody(cast.nobody(name, self.services, self.gateways))
         return found
 
     def service(
@@ -353,7 +353,7 @@ class Mesh:
             # The configuration knows it; who only calls needs no script.
             found = self.service(role.name, namespace=role.namespace).workload
         if found is None:
-            raise KeyError(cast.nobody(caller, self.services, self.gateways))
+            raise cast.Nobody(cast.nobody(caller, self.services, self.gateways))
         return found
 
     def forgotten(self) -> tuple[str, ...]:
@@ -362,11 +362,6 @@ class Mesh:
         for coroutine, _ in lost:
             coroutine.close()
         return tuple(place for _, place in lost)
-
-    def shuffle(self, word: str) -> None:
-        """Let the chance of every proxy begin anew, from the seed and this word."""
-        for proxy in self.proxies:
-            proxy.shuffle(word)
 
     # Harm.
 

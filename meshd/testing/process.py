@@ -100,7 +100,6 @@ class Ground:
 class _Life(Generic[P]):
     program: P
     network: ProcessNetwork
-    rng: random.Random
     scope: trio.CancelScope
     ended: trio.Event
 
@@ -149,15 +148,9 @@ class Process(Generic[P]):
             raise RuntimeError(f"{self.name} is running already")
         self._starts += 1
         self.failure = None
-        rng = self._ground.chance(f"{self.name}/{self._starts}")
-        life = _Life(self._make(), ProcessNetwork(self._ground.machine), rng, trio.CancelScope(), trio.Event())
+        life = _Life(self._make(), ProcessNetwork(self._ground.machine), trio.CancelScope(), trio.Event())
         self._life = life
         self._ground.nursery.start_soon(self._run, life)
-
-    def shuffle(self, word: str) -> None:
-        """Let chance begin anew, from the seed and this word: what was drawn before has no part in what comes."""
-        if self._life is not None:
-            self._life.rng.setstate(self._ground.chance(f"{self.name}/{word}").getstate())
 
     async def kill(self) -> None:
         """End it at once, as ``kill -9`` does: connections are reset, nothing is said to anybody."""
@@ -182,7 +175,7 @@ class Process(Generic[P]):
         world = World(
             network=life.network,
             timers=timers,
-            rng=life.rng,
+            rng=ground.chance(f"{self.name}/{self._starts}"),
             wall_clock=ground.wall_clock,
             resolver=ground.resolver,
             key_maker=LocalKeyMaker(),

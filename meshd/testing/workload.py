@@ -14,6 +14,7 @@ from meshd.net.address import Address
 from meshd.testing.answer import Answer
 from meshd.testing.app import FakeApp, Received, Script
 from meshd.testing.calls import TIMEOUT, Call, Client
+from meshd.testing.cast import Nobody
 from meshd.testing.fields import Fields
 from meshd.testing.proxies import INBOUND_PORT, OUTBOUND, ProxyProcess
 
@@ -132,7 +133,7 @@ class Service:
             if workload.name in (wanted, version):
                 return workload
         names = [workload.name for workload in self.workloads]
-        raise KeyError(f"{self.name} has no version {version!r}{suggestion(wanted, names)}")
+        raise Nobody(f"{self.name} has no version {version!r}{suggestion(wanted, names)}")
 
     @property
     def workload(self) -> Workload:

@@ -15,16 +15,22 @@ from meshd.testing import Mesh, hang, reset, respond, run_mesh
 from meshd.testing.chance import seeded_scheduler, stream_of_chance
 from tests.journeys.documents import subsets, virtual_service
 
-ROUTES = """
+SPLIT = """
   - match: [{uri: {prefix: /split}}]
     timeout: 10s
     route:
     - {destination: {host: reviews, subset: v1}, weight: 70}
     - {destination: {host: reviews, subset: v2}, weight: 30}
-  - fault:
+"""
+FAULT = """
+  - match: [{uri: {prefix: /fault}}]
+    fault:
       delay: {percentage: {value: 30}, fixedDelay: 2s}
       abort: {percentage: {value: 20}, httpStatus: 418}
-    timeout: 5s
+    route: [{destination: {host: reviews}}]
+"""
+RETRIES = """
+  - timeout: 5s
     retries: {attempts: 3, perTryTimeout: 1s, retryOn: "5xx,reset"}
     route: [{destination: {host: reviews}}]
 """
@@ -36,7 +42,10 @@ async def story(mesh: Mesh) -> list[object]:
         "reviews", versions={"v1": [503, reset(), respond(200, delay=0.5)], "v2": [hang(), 200, 503, respond()]}
     )
     page = await mesh.service("productpage")
-    await mesh.apply(subsets("reviews", "v1", "v2"), virtual_service(ROUTES))
+    await mesh.apply(
+        subsets("reviews", "v1", "v2"),
+        virtual_service(SPLIT + FAULT.replace("host: reviews", "host: reviews, subset: v1") + RETRIES),
+    )
     seen: list[object] = []
 
     async def call(path: str) -> None:
@@ -49,6 +58,7 @@ async def story(mesh: Mesh) -> list[object]:
         for _ in range(6):
             calls.start_soon(call, "/split")
             calls.start_soon(call, "/")
+            calls.start_soon(call, "/fault")
     await services["v1"].proxy.restart()
     await mesh.sleep(30)
     for _ in range(4):
@@ -60,10 +70,10 @@ async def short_story(mesh: Mesh) -> list[object]:
     """Faults, retries and their pauses, of one page and one service."""
     await mesh.service("reviews", [503, reset(), respond(200, delay=0.5), respond(200, delay=1.5), respond()])
     page = await mesh.service("productpage")
-    await mesh.apply(virtual_service(ROUTES[ROUTES.index("  - fault") :]))
+    await mesh.apply(virtual_service(FAULT + RETRIES))
     async with trio.open_nursery() as calls:
-        for _ in range(8):
-            calls.start_soon(mesh.call, "productpage", "GET", "http://reviews:9080/")
+        for path in ("/", "/fault") * 4:
+            calls.start_soon(mesh.call, "productpage", f"GET http://reviews:9080{path}")
     return [page.sidecar.log, mesh.services["reviews"].sidecar.log, round(mesh.now(), 9)]
 
 

@@ -25,6 +25,8 @@ class Asked:
     url: str
     headers: tuple[tuple[str, str], ...]
     proxy: ProxyProcess
+    name: str
+    """Whose it is."""
     mode: Direction
 
 
@@ -41,7 +43,7 @@ def ask(mesh: Mesh, documents: tuple[Document, ...], asked: Asked) -> Explanatio
         raise RuntimeError(f"the control plane does not know {asked.proxy.name}")
     world = World(documents, published, complete=True)
     question = Question(asked.method, asked.url, mode=asked.mode.value, told=Told(headers=asked.headers))
-    view = Viewpoint(asked.mode, scope, asked.proxy.name)
+    view = Viewpoint(asked.mode, scope, asked.name)
     hops = journey(world, view, believed(question.call(), view))
     located = tuple(attrs.evolve(hop, decision=world.places.locate(hop.decision)) for hop in hops)
     return Explanation(question, located)

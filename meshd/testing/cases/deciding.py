@@ -91,9 +91,9 @@ def _judge_retries(expect: Expect, decided: Explanation) -> Iterator[Mismatch]:
     assert wanted is not None
     attempts, on = (got.attempts, got.on) if got is not None else (0, ())
     if wanted.attempts is not None and wanted.attempts != attempts:
-        yield Mismatch("retries.attempts" if wanted.on else "retries", str(wanted.attempts), str(attempts))
-    if wanted.on is not None and set(wanted.on) != set(on):
-        yield Mismatch("retries.on", ", ".join(wanted.on) or NOTHING, ", ".join(on) or NOTHING)
+        yield Mismatch("retries.attempts" if wanted.retryOn else "retries", str(wanted.attempts), str(attempts))
+    if wanted.retryOn is not None and set(wanted.retryOn) != set(on):
+        yield Mismatch("retries.retryOn", ", ".join(wanted.retryOn) or NOTHING, ", ".join(on) or NOTHING)
 
 
 JUDGES: dict[str, Callable[[Expect, Explanation], Iterator[Mismatch]]] = {

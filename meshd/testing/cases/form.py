@@ -103,7 +103,7 @@ class Retries:
     """The retries that should be configured."""
 
     attempts: int | None = None
-    on: tuple[str, ...] | None = None
+    retryOn: tuple[str, ...] | None = None
 
 
 @attrs.frozen
@@ -137,6 +137,8 @@ class Expect:
     body: Words | None = None
     headers: Map[str, Words] = Map()
     grpcStatus: int | None = None
+    error: Words | None = None
+    """What the caller got in place of an answer: a reset connection, its own patience at an end."""
     received: Map[str, Words] = Map()
     """Header fields of the request as the application got it."""
     receivedPath: Words | None = None
@@ -204,6 +206,7 @@ BEHAVIOUR = (
     "body",
     "headers",
     "grpcStatus",
+    "error",
     "received",
     "receivedPath",
 )

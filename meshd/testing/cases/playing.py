@@ -113,10 +113,14 @@ class _Stage:
     async def _played(self, case: Case, outcome: Outcome, path: tuple[str | int, ...]) -> Outcome:
         answers: list[Answer] = []
         mismatches: list[Mismatch] = []
+        lost = ""
         if said(case.expect, BEHAVIOUR):
             before = {workload.name: len(workload.requests) for workload in self._mesh.workloads}
-            answers = [await self._call(case) for _ in range(case.times)]
-            mismatches += _judge_answers(case.expect, answers)
+            try:
+                answers = [await self._call(case) for _ in range(case.times)]
+            except MeshdError as failure:
+                lost = str(failure)
+            mismatches += _judge_error(case.expect, lost) if lost else _judge_answers(case.expect, answers)
             mismatches += self._judge_received(case.expect, before)
         explained = None
         if said(case.expect, DECISION) or mismatches:
@@ -129,8 +133,8 @@ class _Stage:
         return attrs.evolve(
             outcome,
             failures=failures,
-            story=_story(answers),
-            why=tuple(story(explained).splitlines()[2:]) if failures and explained is not None else (),
+            story=_story(answers) or (f"no answer: {lost}" if lost else ""),
+            why=_why(explained) if failures and explained is not None else (),
         )
 
     # Who takes part.
@@ -149,7 +153,6 @@ class _Stage:
             raise Unplayable(f"nobody is called {case.from_!r}{hint}; say who takes part under `services`", "from")
         for name, addresses in self._test.names.items():
             self._mesh.names[name] = tuple(self._address(each) for each in addresses)
-        self._mesh.shuffle(case.name)
         for service in self._mesh.services.values():
             self._direct(service.name, self._test.services.get(service.name, Service()))
         for name, given in case.given.items():
@@ -213,12 +216,13 @@ class _Stage:
         call = Call.of(case.call)
         if case.through:
             gateway = next(each for each in self._mesh.gateways if each.name == case.through)
-            proxy, mode = gateway.proxy, Direction.GATEWAY
-        elif case.from_ == OUTSIDE:
-            proxy, mode = self._target(case).proxy, Direction.INBOUND
+            whose, proxy, mode = gateway.name, gateway.proxy, Direction.GATEWAY
         else:
-            proxy, mode = self._mesh.workload(case.from_).proxy, Direction.OUTBOUND
-        asked = Asked(call.method, call.url, tuple(case.headers.items()), proxy, mode)
+            stranger = case.from_ == OUTSIDE
+            workload = self._target(case) if stranger else self._mesh.workload(case.from_)
+            whose, proxy = workload.name, workload.proxy
+            mode = Direction.INBOUND if stranger else Direction.OUTBOUND
+        asked = Asked(call.method, call.url, tuple(case.headers.items()), proxy, whose, mode)
         return ask(self._mesh, self._documents, asked)
 
     def _target(self, case: Case) -> Workload:
@@ -250,6 +254,13 @@ class _Stage:
                 return
 
 
+def _judge_error(expect: Expect, lost: str) -> Iterator[Mismatch]:
+    if expect.error is None:
+        yield Mismatch("", "an answer", lost)
+    elif not _text(expect.error).holds(lost):
+        yield Mismatch("error", str(_text(expect.error)), repr(lost))
+
+
 def _judge_answers(expect: Expect, answers: Sequence[Answer]) -> Iterator[Mismatch]:
     status, served = expect.status or Status(), expect.servedBy or Served()
     expected = Expectation(
@@ -272,6 +283,8 @@ def _judge_answers(expect: Expect, answers: Sequence[Answer]) -> Iterator[Mismat
             seen.add(each.field)
             often = f" ({counts[each.field]} of {len(answers)} times)" if len(answers) > 1 else ""
             yield Mismatch(FIELDS.get(each.field, each.field), each.expected, f"{each.got}{often}")
+    if expect.error is not None:
+        yield Mismatch("error", str(_text(expect.error)), "an answer")
     if status.shares:
         yield from judge_shares("status", status.shares, [(str(each.status),) for each in answers], expect.within)
     if served.shares:
@@ -286,6 +299,13 @@ def _story(answers: Sequence[Answer]) -> str:
         return answers[0].story()
     counts = Counter(" ".join(filter(None, (str(each.status), *each.flags, each.served_by))) for each in answers)
     return f"{len(answers)} calls: " + ", ".join(f"{count} times {what}" for what, count in counts.most_common(6))
+
+
+def _why(explanation: Explanation) -> tuple[str, ...]:
+    """How it was decided: the hops up to the one that decides; of a call that is let through, the first."""
+    hops = explanation.hops
+    end = 1 if explanation.served else hops.index(explanation.deciding) + 1
+    return tuple(story(Explanation(explanation.question, hops[:end])).splitlines()[2:])
 
 
 def _host(case: Case) -> str:

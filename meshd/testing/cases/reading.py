@@ -110,7 +110,7 @@ def _read_file(file: Path, text: bytes, converter: Converter, suites: list[Suite
             continue
         test, problems = _structure(tree.value, converter)
         if test is not None:
-            problems = tuple(_wrong_with(test))
+            problems = (*_wrong_with_paths(test, file), *_wrong_with(test))
         if test is not None and not problems:
             metadata = tree.value.get("metadata")
             name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -136,6 +136,12 @@ def _finding(problem: Problem, tree: Tree, file: Path) -> Finding:
     line, column = tree.marks.locate(problem.path, value=problem.at_value)
     origin = Origin(str(file), line, column)
     return Finding(problem.code or SCHEMA_ERROR, Level.ERROR, problem.message, KIND, origin, format_path(problem.path))
+
+
+def _wrong_with_paths(test: MeshTest, file: Path) -> Iterator[Problem]:
+    for index, path in enumerate(test.config or ()):
+        if not (file.parent / path).exists():
+            yield error(("config", index), f"no file or directory {path!r} from {file.parent}")
 
 
 def _wrong_with(test: MeshTest) -> Iterator[Problem]:
@@ -192,6 +198,9 @@ def _wrong_with_expect(case: Case, path: Path_) -> Iterator[Problem]:
             yield error((*path, name), "shares are percents, and all of them at most 100")
     if expect.took is not None and expect.took.exactly is not None and (expect.took.atLeast or expect.took.atMost):
         yield error((*path, "took"), "give exactly, or atLeast and atMost")
+    others = [name for name in said(expect, BEHAVIOUR) if name not in ("error", "received", "receivedPath")]
+    if expect.error is not None and others:
+        yield error((*path, others[0]), "where an error is expected, there is no answer of which this could be said")
     for where, words in _all_words(expect):
         try:
             full_match(words.regex or "")
@@ -202,7 +211,7 @@ def _wrong_with_expect(case: Case, path: Path_) -> Iterator[Problem]:
 def _all_words(expect: Expect) -> Iterator[tuple[Path_, Words]]:
     for name in ("headers", "received"):
         yield from (((name, field), words) for field, words in getattr(expect, name).items())
-    for name in ("body", "receivedPath"):
+    for name in ("body", "receivedPath", "error"):
         if getattr(expect, name) is not None:
             yield (name,), getattr(expect, name)
 

@@ -54,8 +54,8 @@ def details(outcome: Outcome) -> Iterator[str]:
         places = max(len(str(failure.origin)) for failure in outcome.failures)
     for failure in outcome.failures:
         yield (
-            f"{str(failure.origin).ljust(places)}  {failure.field.ljust(width)}"
-            f"  expected {printable(failure.expected)}, got {printable(failure.got)}"
+            f"{str(failure.origin).ljust(places)}  {failure.field.ljust(width)}{'  ' if width else ''}"
+            f"expected {printable(failure.expected)}, got {printable(failure.got)}"
         )
     if outcome.story:
         yield f"what happened: {printable(outcome.story)}"

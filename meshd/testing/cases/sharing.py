@@ -30,7 +30,7 @@ def judge_shares(
         allowed = within if within is not None else _allowed(percent, calls)
         if abs(100 * count / calls - percent) > allowed:
             yield Mismatch(
-                f"{field}.shares.{name}",
+                f"{field}.{name}",
                 f"{percent:g}% (give or take {allowed:.3g})",
                 f"{100 * count / calls:.3g}% ({count} of {calls})",
             )

@@ -12,8 +12,10 @@ from typing import Any, Final
 Plain = dict[str, Any]
 
 LISTS: Final = ("hosts", "flags")
-WORDS: Final = ("body", "receivedPath")
+WORDS: Final = ("body", "receivedPath", "error")
 FIELDS: Final = ("headers", "received")
+ANSWER: Final = frozenset({"status", "body", "headers", "trailers", "delay", "hang", "reset", "echo"})
+"""Fields of an answer. One of them tells that it is an answer that stands in the place of a service."""
 
 
 def written_out(document: Plain) -> Plain:
@@ -40,7 +42,7 @@ def _service(service: Any) -> Any:
     """``503``, ``text``, a list of answers, or the long form with ``versions`` or ``answers``."""
     if service is None:
         return {}
-    if not isinstance(service, dict):
+    if not isinstance(service, dict) or service.keys() & ANSWER:
         return {"answers": _script(service)}
     made = dict(service)
     _apply(made, "answers", _script)
@@ -95,7 +97,7 @@ def _retries(value: Any) -> Any:
         return {"attempts": value}
     if isinstance(value, dict):
         made = dict(value)
-        _apply(made, "on", lambda on: on.split(",") if isinstance(on, str) else on)
+        _apply(made, "retryOn", lambda on: on.split(",") if isinstance(on, str) else on)
         return made
     return value
 
