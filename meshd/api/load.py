@@ -42,7 +42,8 @@ class Loaded:
 
     ``document`` is None when it cannot be used. ``key`` is None when it is not
     even known which object it would have been. ``named`` is how to speak of
-    it: ``VirtualService default/reviews``, or "".
+    it: ``VirtualService default/reviews``, or "". ``shell`` is the object
+    without its resource, where that could not be read: its metadata and status.
     """
 
     origin: Origin
@@ -51,6 +52,7 @@ class Loaded:
     named: str = ""
     problems: tuple[Problem, ...] = ()
     marks: Marks | None = attrs.field(default=None, repr=False, eq=False)
+    shell: Document | None = None
 
     def origin_of(self, problem: Problem) -> Origin:
         """Where a problem stands."""
@@ -177,8 +179,8 @@ class Loader:
         problems += self._about_top(kind, value)
         resource, found = self._resource(kind, body, path)
         problems += found
-        document = None
-        if metadata is not None and resource is not None and key is not None and not _any_error(problems):
+        document = shell = None
+        if metadata is not None and key is not None:
             document = Document(
                 kind.name,
                 api_version,
@@ -192,9 +194,12 @@ class Loader:
                 _status(kind, value),
                 marks,
             )
+            if resource is None or _any_error(problems):
+                shell = attrs.evolve(document, resource=None)
+                document = None
         problems = _condensed(_discreet(kind, problems))
         named = str(key) if key is not None else _named(kind.name, value, self.namespace)
-        return Loaded(origin, document, key, named, tuple(problems), marks)
+        return Loaded(origin, document, key, named, tuple(problems), marks, shell)
 
     def _resource(self, kind: Kind, body: Any, path: Path) -> tuple[Any, tuple[Problem, ...]]:
         if kind.resource is Foreign:

@@ -36,13 +36,14 @@ def find_secret(secrets: Mapping[tuple[str, str], Secret], scope: Scope, name: s
     return SecretResponse(
         name=name,
         version=version(secret),
-        certificate=_value(secret, "tls.crt", "cert"),
-        key=_value(secret, "tls.key", "key"),
-        ca=_value(secret, "ca.crt", "cacert"),
+        certificate=value_of(secret, "tls.crt", "cert"),
+        key=value_of(secret, "tls.key", "key"),
+        ca=value_of(secret, "ca.crt", "cacert"),
     )
 
 
-def _value(secret: Secret, *names: str) -> str:
+def value_of(secret: Secret, *names: str) -> str:
+    """The text under the first of these names that has one; "" when none has, or none can be decoded."""
     for name in names:
         if text := secret.stringData.get(name, ""):
             return text

@@ -46,7 +46,10 @@ def test_bookinfos_networking_is_taken_without_a_word() -> None:
 
 def test_what_the_demo_applies_refers_to_what_is_there() -> None:
     networking = "istio/samples/bookinfo/networking"
-    base = [corpus_path("istio/samples/bookinfo/platform/kube/bookinfo.yaml")]
+    platform = "istio/samples/bookinfo/platform/kube"
+    base = [
+        corpus_path(f"{platform}/{name}.yaml") for name in ("bookinfo", "bookinfo-details-v2", "bookinfo-ratings-v2")
+    ]
     base.append(corpus_path(f"{networking}/bookinfo-gateway.yaml"))
     for name in DEMO:
         rules = [corpus_path(f"{networking}/destination-rule-all.yaml"), corpus_path(f"{networking}/{name}.yaml")]

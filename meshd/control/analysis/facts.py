@@ -40,6 +40,10 @@ class Facts:
     known_hosts: frozenset[str] = frozenset()
     now: datetime | None = None
     """To tell an expired certificate; None: nobody asks."""
+    broken: tuple[Document, ...] = ()
+    """Documents without their resource, which could not be read: only metadata and status are known."""
+    complete: bool = True
+    """Whether what no document says is not there. In a running mesh workloads come and go."""
 
     @classmethod
     def of(
@@ -50,15 +54,19 @@ class Facts:
         unusable: Collection[Key] = (),
         known_hosts: Collection[str] = (),
         now: datetime | None = None,
+        complete: bool = True,
     ) -> Facts:
         """Facts from documents in force, and from those that are not."""
-        broken = tuple(refused)
+        judged = tuple(document for document in refused if document.resource is not None)
+        broken = tuple(document for document in refused if document.resource is None)
         return cls(
-            (*documents, *broken),
-            frozenset(document.key for document in broken),
-            frozenset(unusable),
+            (*documents, *judged),
+            frozenset(document.key for document in judged),
+            frozenset(unusable).union(document.key for document in broken),
             frozenset(known_hosts),
             now,
+            broken,
+            complete,
         )
 
     def all(self, resource: type) -> tuple[Document, ...]:
@@ -73,6 +81,11 @@ class Facts:
         """Whether there is such an object, be it broken."""
         key = Key(group, kind, namespace, name)
         return key in self.by_key or key in self.unusable
+
+    def metadata_of(self, name: str, group: str = "") -> Iterator[Document]:
+        """The same, and those whose resource could not be read: for whoever looks at metadata and status only."""
+        yield from self.kind(name, group)
+        yield from (each for each in self.broken if (each.key.group, each.kind) == (group, name))
 
     @cached_property
     def by_key(self) -> dict[Key, Document]:
@@ -93,6 +106,11 @@ class Facts:
     def namespaces(self) -> dict[str, Document]:
         """The Namespace documents by name."""
         return {document.name: document for document in self.kind("Namespace")}
+
+    @cached_property
+    def nodes(self) -> dict[str, Document]:
+        """The Node documents by name."""
+        return {document.name: document for document in self.kind("Node")}
 
     @cached_property
     def secrets(self) -> dict[tuple[str, str], Secret]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -10,7 +10,10 @@ from meshd.api.document import Document, Key
 from meshd.api.kubernetes import Service as KubernetesService
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.service_entry import ServiceEntry
+from meshd.api.networking.virtual_service import VirtualService
 from meshd.control import hosts
+from meshd.control.analysis.destinations import destinations
+from meshd.control.hosts import visible
 from meshd.control.mesh import Mesh
 from meshd.control.services import Service
 
@@ -31,9 +34,12 @@ class HostFacts:
     named: dict[str, str]
     """The mesh's own services by their first name; of several, the first by alphabet."""
 
+    routed: frozenset[tuple[str, str]]
+    """The hosts and subsets to which some VirtualService routes."""
+
     @classmethod
     def of(
-        cls, documents: Iterable[Document], mesh: Mesh, known_hosts: Collection[str], refused: Collection[Key]
+        cls, documents: Sequence[Document], mesh: Mesh, known_hosts: Collection[str], refused: Collection[Key]
     ) -> HostFacts:
         """Look through all documents once."""
         subsets: dict[str, set[str]] = {}
@@ -51,6 +57,13 @@ class HostFacts:
                     broken.add(hosts.service_host(document.name, document.namespace, mesh.domain))
             elif isinstance(resource, ServiceEntry) and document.key in refused:
                 broken.update(resource.hosts)
+        routed = {
+            (hosts.resolve(target.host, document.namespace, mesh.domain), target.subset)
+            for document in documents
+            if isinstance(document.resource, VirtualService)
+            for _, target in destinations(document.resource)
+            if target.subset
+        }
         named = {
             host.partition(".")[0]: host for host in sorted(mesh.by_host, reverse=True) if host.endswith(mesh.domain)
         }
@@ -62,6 +75,7 @@ class HostFacts:
             tuple(host for host in mesh.by_host if hosts.is_wildcard(host)),
             tuple(host for host in subsets if hosts.is_wildcard(host)),
             named,
+            frozenset(routed),
         )
 
     def resolve(self, host: str, namespace: str) -> str:
@@ -84,6 +98,19 @@ class HostFacts:
         if self.services(host) or host in self.known_hosts:
             return True
         return any(hosts.covers(each, host) for each in self.known_hosts)
+
+    def exists_for(self, host: str, document: Document) -> bool:
+        """Whether there is such a host where a rule holds: its ``exportTo``, else its own namespace."""
+        if hosts.is_wildcard(host):
+            return self.exists(host)
+        scopes = [document.namespace if each == "." else each for each in document.resource.exportTo]
+        for service in self.services(host):
+            public = not service.export_to or "*" in service.export_to
+            if public or any(
+                visible(service.export_to, service.namespace, each) for each in scopes or [document.namespace]
+            ):
+                return True
+        return host in self.known_hosts or any(hosts.covers(each, host) for each in self.known_hosts)
 
     def has_rule(self, host: str) -> bool:
         """Whether some DestinationRule speaks of the host."""

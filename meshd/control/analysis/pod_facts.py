@@ -160,3 +160,8 @@ def _maps(value: Any) -> tuple[Map[str, Any], ...]:
 
 def _texts(value: Any) -> Labels:
     return Map({str(key): str(each) for key, each in _map(value).items()})
+
+
+def labels_text(selector: Mapping[str, str]) -> str:
+    """``app=reviews,version=v1``."""
+    return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))

@@ -20,7 +20,7 @@ from meshd.api.foreign import Foreign
 from meshd.api.networking.service_entry import ServiceEntry
 from meshd.api.networking.workload_entry import WorkloadEntry
 from meshd.api.security import MutualTLSMode
-from meshd.control.compiler.peer_authn import concerning, mode_at
+from meshd.control.compiler.peer_authn import Decided, concerning, decided_at
 from meshd.control.mesh import Mesh
 from meshd.control.services import Port, Service
 from meshd.control.workloads import selects
@@ -66,7 +66,7 @@ class WorkloadFacts:
                 self.by_namespace.setdefault(known.namespace, []).append(known)
                 for key, value in known.labels:
                     self._by_label.setdefault((known.namespace, key, value), []).append(known)
-        self._modes: dict[tuple[str, Labels, int], MutualTLSMode] = {}
+        self._decided: dict[tuple[str, Labels, int], Decided] = {}
 
     def selected(self, namespace: str, labels: Mapping[str, str]) -> list[Known]:
         """The known workloads of a namespace that have all these labels; of all namespaces in the root namespace."""
@@ -114,22 +114,24 @@ class WorkloadFacts:
             found.setdefault(policy.namespace, []).append(policy)
         return found
 
-    def mode(self, namespace: str, labels: Labels, port: int) -> MutualTLSMode:
-        """What a workload's port takes, by the PeerAuthentications there are."""
+    def decided(self, namespace: str, labels: Labels, port: int) -> Decided:
+        """What a workload's port takes, by the PeerAuthentications there are, and which of them says so."""
         key = (namespace, labels, port)
-        if key not in self._modes:
+        if key not in self._decided:
             root = self._mesh.root_namespace
-            policies = (
-                *self._policies.get(root, ()),
-                *(self._policies.get(namespace, ()) if namespace != root else ()),
-            )
-            self._modes[key] = mode_at(concerning(policies, namespace, root), namespace, labels, port)
-        return self._modes[key]
+            own = self._policies.get(namespace, ()) if namespace != root else ()
+            policies = concerning((*self._policies.get(root, ()), *own), namespace, root)
+            self._decided[key] = decided_at(policies, namespace, labels, port)
+        return self._decided[key]
 
-    def modes(self, service: Service, port: Port) -> set[MutualTLSMode]:
+    def mode(self, namespace: str, labels: Labels, port: int) -> MutualTLSMode:
+        """What a workload's port takes."""
+        return self.decided(namespace, labels, port).mode
+
+    def behind(self, service: Service, port: Port) -> list[Decided]:
         """What the workloads behind a service's port take; by its selector when no workload is known."""
         labels = {known.labels for known in self.of_service(service)} or {service.selector}
-        return {self.mode(service.namespace, each, number_of(port)) for each in labels}
+        return [self.decided(service.namespace, each, number_of(port)) for each in sorted(labels)]
 
 
 def number_of(port: Port) -> int:

@@ -29,7 +29,7 @@ class Entry:
     modified: float = 0.0
     file: str = ""
     refused: Document | None = None
-    """The document when it could be read and breaks a rule."""
+    """The document when it breaks a rule; without its resource when that could not be read."""
 
 
 @attrs.frozen
@@ -72,7 +72,7 @@ def read_entries(loader: Loader, text: bytes | str, file: str, modified: float =
     entries = []
     for loaded in loader.load(text, file):
         findings = of_loading(loaded)
-        document, refused = loaded.document, None
+        document, refused = loaded.document, loaded.shell
         if document is not None:
             findings += tuple(of_problem(problem, document) for problem in validate(document))
             if any(finding.level is Level.ERROR for finding in findings):

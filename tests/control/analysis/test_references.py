@@ -1,36 +1,21 @@
-"""Documents together: one golden file a case, and Istio's own analyzers."""
+"""Documents together, as Istio judges them: one golden file a case."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from meshd.api.document import Document
-from meshd.control.analysis.catalog import analyze
-from meshd.control.analysis.vs_gateways import gateway_key
+from meshd.control.analysis.catalog import ISTIO, analyze, run
+from meshd.control.analysis.facts import Facts
+from meshd.control.analysis.istio.vs_gateways import gateway_key
 from meshd.control.finding import Finding
 from meshd.control.sources.source import read_entries
 from tests.control.analysis.cases import LOADER, text
-from tests.corpus import corpus_path
 
 CASES = sorted((Path(__file__).parents[2] / "golden" / "documents").glob("*.yaml"))
 RULE = "=" * 20
-
-ANALYZERS = {
-    "virtualservice.ConflictingMeshGatewayHostsAnalyzer": {"IST0109"},
-    "virtualservice.GatewayAnalyzer": {"IST0132"},
-    "virtualservice.DestinationRuleAnalyzer": {"IST0101"},
-    "destinationrule.PodNotSelectedAnalyzer": {"IST0174"},
-}
-"""Which of our findings each of Istio's analyzers gives."""
-
-NEEDS_KINDS = {
-    "virtualServiceKubernetesGateways": "Gateway API is not supported yet",
-    "DestinationRuleSubsetsNotSelectPods": "Pods are not supported yet",
-}
 
 
 def load(source: str, file: str = "f.yaml") -> tuple[list[Document], list[Finding]]:
@@ -45,7 +30,8 @@ def test_golden(case: Path) -> None:
     source, rule, expected = case.read_text(encoding="utf-8").partition(f"{RULE}\n")
     assert rule, f"{case.name} has no line of {RULE}"
     documents, findings = load(source, case.name)
-    everything = sorted([*findings, *analyze(documents)], key=lambda finding: finding.sort_key)
+    together = run(Facts.of(documents, complete=False), ISTIO)
+    everything = sorted([*findings, *together], key=lambda finding: finding.sort_key)
     assert [str(finding) for finding in everything] == expected.splitlines()
 
 
@@ -64,7 +50,7 @@ def test_known_hosts_exist() -> None:
 def test_the_order_of_documents_does_not_matter() -> None:
     source = "---\n".join(case.read_text(encoding="utf-8").partition(RULE)[0] for case in CASES)
     documents, _ = load(source)
-    assert analyze(documents) == analyze(documents[::-1])
+    assert run(Facts.of(documents), ISTIO) == run(Facts.of(documents[::-1]), ISTIO)
 
 
 def test_no_documents() -> None:
@@ -82,33 +68,3 @@ def test_no_documents() -> None:
 )
 def test_names_of_gateways(name: str, key: tuple[str, str]) -> None:
     assert gateway_key(name, "here") == key
-
-
-def test_istios_analyzers_find_the_same() -> None:
-    cases = json.loads(corpus_path("expectations/analyzers.json").read_text())["cases"]
-    judged = 0
-    for case in cases:
-        codes = ANALYZERS.get(case["analyzer"])
-        if codes is None or case["name"] in NEEDS_KINDS:
-            continue
-        documents: list[Document] = []
-        for file in case["inputFiles"]:
-            documents += load(corpus_path(f"istio/{file}").read_text(), file)[0]
-        # One analyzer looks at subsets only, and its files have no services.
-        found = [each for each in analyze(documents) if each.code in codes and "host not found" not in each.message]
-        got = Counter(
-            (finding.code, finding.resource) for finding in found if "gateway not found" not in finding.message
-        )
-        loaded = {document.key for document in documents}
-        expected = Counter(
-            (each["code"], resource)
-            for each in case["expected"]
-            if (resource := f"{each['kind']} {each.get('namespace') or 'default'}/{each['resource']}")
-            and any(str(key) == resource for key in loaded)
-        )
-        if case["name"] == "host defined in virtualservice not found in the gateway":
-            # Its last gateway has one port name twice, which Istio's validation refuses and its analyzer is not shown.
-            expected -= Counter({("IST0132", "VirtualService default/testing-service-03-test-04"): 1})
-        assert got == expected, case["name"]
-        judged += 1
-    assert judged >= 4

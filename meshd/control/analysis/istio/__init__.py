@@ -1,0 +1,1 @@
+"""Istio's own analyzers: their codes, levels and judgement, in our words."""

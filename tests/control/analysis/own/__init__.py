@@ -1,0 +1,1 @@
+"""Analyses that Istio does not have."""

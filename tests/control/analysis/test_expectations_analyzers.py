@@ -1,0 +1,48 @@
+"""What Istio's own analyzers find in Istio's own test files, analyzer by analyzer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from meshd.api.common import DEFAULT_NAMESPACE
+from meshd.control.analysis.catalog import ANALYSES, run
+from meshd.control.analysis.facts import Facts
+from meshd.modes.offline import load
+from tests.corpus import ROOT, corpus_path
+
+TABLE = ROOT / "expectations" / "analyzers.json"
+CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"] if TABLE.exists() else []
+
+WITHOUT_NAMESPACE = {
+    "CustomResourceDefinition",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "ValidatingWebhookConfiguration",
+}
+
+
+def resource_of(expected: dict[str, Any]) -> str:
+    """As a finding names it. Istio's test knows no default namespace."""
+    if expected["kind"] in WITHOUT_NAMESPACE:
+        return f"{expected['kind']} {expected['resource']}"
+    return f"{expected['kind']} {expected['namespace'] or DEFAULT_NAMESPACE}/{expected['resource']}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['analyzer']}: {case['name']}")
+def test_the_same_is_found(case: dict[str, Any]) -> None:
+    chosen = [analysis for analysis in ANALYSES if analysis.name == case["analyzer"]]
+    assert chosen, f"there is no {case['analyzer']}"
+    mesh = case.get("meshConfigFile")
+    files = [corpus_path(f"istio/{file}") for file in case["inputFiles"]]
+    loaded = load(files, corpus_path(f"istio/{mesh}") if mesh else None)
+    facts = Facts.of(loaded.documents, refused=loaded.refused, unusable=loaded.unusable)
+    found = Counter((each.code, each.level.value, each.resource) for each in run(facts, chosen))
+    assert found == Counter((each["code"], each["level"], resource_of(each)) for each in case["expected"])
+
+
+def test_there_are_cases_or_no_corpus() -> None:
+    assert CASES or not ROOT.exists()
