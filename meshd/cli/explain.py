@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshd.cli import options
 from meshd.cli.output import coloured, emit_data
-from meshd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from meshd.explain.explain import Explanation
     from meshd.explain.question import Question
 
 NOT_SERVED = 3
@@ -32,6 +31,15 @@ def explain(
             "--config", "-c", metavar="PATH", help="Files and directories of configuration; `-` is stdin (repeatable)."
         ),
     ] = None,
+    control: Annotated[
+        str,
+        typer.Option(
+            "--control",
+            metavar="URL",
+            help="Ask a living control plane: https://HOST:15012, or its console at http://HOST:15014.",
+            show_default="without --config, the control plane of this user on this machine",
+        ),
+    ] = "",
     sender: Annotated[
         str,
         typer.Option(
@@ -105,9 +113,12 @@ def explain(
     form = options.chosen(output or ("json" if calls else "text"), FORMATS)
     if (calls is None) == (not url):
         raise typer.BadParameter("give METHOD and URL, or --calls FILE", param_hint="URL")
-    if not config:
-        raise typer.BadParameter("give the configuration: --config PATH", param_hint="--config")
-    from meshd.explain.call import Told
+    if config and control:
+        raise typer.BadParameter("give --config or --control, not both", param_hint="--config")
+    if not config and (mesh_config or mesh_networks):
+        raise typer.BadParameter("--mesh-config and --mesh-networks go with --config: a control plane has its own")
+    place = control_place(control)
+    from meshd.explain.call import QuestionError, Told
     from meshd.explain.question import Question, pair
 
     try:
@@ -131,49 +142,67 @@ def explain(
             from meshd.modes.explain import questions
 
             asked = questions(calls)
-    except ConfigError as error:
+        texts = {"verbose": verbose, "colour": coloured(sys.stdout)} if form == "text" else None
+        files = config or ()
+        answers = (
+            from_files(asked, files, mesh_config, mesh_networks, texts) if config else from_control(asked, place, texts)
+        )
+        served = True
+        for number, answer in enumerate(answers):
+            served = served and answer["served"]
+            show(answer, form, first=not number, several=calls is not None)
+    except QuestionError as error:
         raise typer.BadParameter(error.message) from error
-    served = answer(asked, config, mesh_config, mesh_networks, form, verbose=verbose, several=calls is not None)
     if not served:
         raise typer.Exit(NOT_SERVED)
 
 
-def answer(
+def control_place(text: str) -> str:
+    """``https://HOST:15012``, or ``http://HOST:15014`` for the console; "" stays."""
+    if not text.startswith("http://"):
+        return options.control_url(text)
+    where = text.removeprefix("http://").rstrip("/")
+    return f"http://{options.address(where if where.rpartition(':')[2].isdigit() else f'{where}:15014')}"
+
+
+def from_files(
     asked: tuple[Question, ...],
-    config: list[Path],
+    config: Sequence[Path],
     mesh_config: Path | None,
     mesh_networks: Path | None,
-    form: str,
-    *,
-    verbose: bool,
-    several: bool,
-) -> bool:
-    """Explain and print; whether every call is served."""
+    texts: dict[str, bool] | None,
+) -> Iterator[dict[str, Any]]:
+    """Answers from files; documents that cannot be used are named on stderr."""
     from meshd.explain.explain import explain as explain_call
     from meshd.modes.explain import world_of
 
     world, errors = world_of(config, mesh_config, mesh_networks)
     for finding in errors:
         print(f"meshd: left out: {finding}", file=sys.stderr)
-    served = True
-    for number, question in enumerate(asked):
+    for question in asked:
         found = explain_call(world, question)
-        served = served and found.served
-        if number and form == "text":
-            print()
-        show(found, form, verbose=verbose, several=several)
-    return served
+        answer = {"served": found.served, "explanation": found.to_json(), "text": None}
+        if texts is not None:
+            from meshd.explain.text import story
+
+            answer["text"] = story(found, **texts)
+        yield answer
 
 
-def show(found: Explanation, form: str, *, verbose: bool, several: bool) -> None:
-    """Print one explanation."""
+def from_control(asked: tuple[Question, ...], place: str, texts: dict[str, bool] | None) -> list[dict[str, Any]]:
+    """Answers of a living control plane; without a place, of this user's own on this machine."""
+    from meshd.modes.explain_remote import ask
+
+    return ask(place, asked, texts)
+
+
+def show(answer: dict[str, Any], form: str, *, first: bool, several: bool) -> None:
+    """Print one answer."""
     if form == "text":
-        from meshd.explain.text import story
-
-        print(story(found, verbose=verbose, colour=coloured(sys.stdout)))
+        print(answer["text"] if first else f"\n{answer['text']}")
     elif form == "yaml":
         if several:
             print("---")
-        emit_data("yaml", found.to_json())
+        emit_data("yaml", answer["explanation"])
     else:
-        print(json.dumps(found.to_json(), indent=None if several else 2))
+        print(json.dumps(answer["explanation"], indent=None if several else 2))

@@ -77,6 +77,8 @@ class Parts:
     secrets: SecretLookup = lambda _scope, _name: None
     admins: frozenset[str] = frozenset()
     limits: ApiLimits = ApiLimits()
+    explain: Callable[[bytes], Awaitable[bytes]] | None = None
+    """Answers questions about requests (``meshd explain``); raises ConfigError for what is none."""
     count: Callable[[str, int], None] = lambda _endpoint, _status: None
     """Called for every response: the endpoint's name and the status."""
 
@@ -105,6 +107,7 @@ class ControlApi:
             (b"GET", "/v1/config"): polling.config,
             (b"POST", "/v1/parts"): polling.parts,
             (b"GET", "/v1/nodes"): self._nodes,
+            (b"POST", "/v1/explain"): self._explain,
         }
         self._below: dict[tuple[bytes, str], Handler] = {
             (b"GET", "/v1/parts/"): polling.part,
@@ -194,16 +197,22 @@ class ControlApi:
         return Answer(200, write(response), (JSON, (b"cache-control", b"no-store")))
 
     async def _nodes(self, request: Request) -> Answer:
-        caller = request.caller
+        self._require_admin(request.caller, "the nodes are shown")
+        return Answer(200, write(self.nodes_response()))
+
+    async def _explain(self, request: Request) -> Answer:
+        self._require_admin(request.caller, "everybody's routes and policies are explained")
+        return await explained(self._parts, request.body)
+
+    def _require_admin(self, caller: Caller, what: str) -> None:
         own = f"spiffe://{self._parts.authority.trust_domain}{CONTROL_PATH}"
         if not self._parts.issuer.is_local(caller) and str(caller.spiffe) not in {own, *self._parts.admins}:
             raise Refusal(
                 403,
                 "not_admin",
-                "the nodes are shown to administrators only",
+                f"{what} to administrators only",
                 mend="run this as the control plane's user on its machine",
             )
-        return Answer(200, write(self.nodes_response()))
 
     def nodes_response(self) -> NodesResponse:
         """Every node as ``proxy-status`` shows it."""
@@ -246,11 +255,15 @@ class OperatorApi:
         try:
             if _host(stream.request.authority) not in self._names:
                 answer = _refused(Refusal(421, "misdirected", "this is not a name of the control plane"))
+            elif stream.request.method == b"POST" and _path(stream) == "/debug/explain":
+                answer = await explained(self._parts, await _read_body(stream, self._parts.limits))
             elif stream.request.method not in (b"GET", b"HEAD"):
                 answer = _refused(Refusal(405, "method_not_allowed", "only GET"))
             else:
                 answer = await self._answer(_path(stream))
             await _respond(stream, answer)
+        except Refusal as refusal:
+            await _respond(stream, _refused(refusal))
         except (ConnectionLost, DeadlineExceeded, ProtocolError) as error:
             stream.abort(error)
 
@@ -271,7 +284,13 @@ class OperatorApi:
                 return Answer(200, write(self._api.nodes_response()))
             case "/debug/statistics":
                 return Answer(200, json.dumps(self.statistics()).encode())
-        return _refused(Refusal(404, "not_found", "there are /ready, /metrics, /debug/nodes and /debug/statistics"))
+        return _refused(
+            Refusal(
+                404,
+                "not_found",
+                "there are /ready, /metrics, /debug/nodes, /debug/statistics and (POST) /debug/explain",
+            )
+        )
 
     def statistics(self) -> dict[str, object]:
         """Counts of the control plane's rooms."""
@@ -298,6 +317,20 @@ class _while_client_stays:  # noqa: N801 - used as a context manager
     def __exit__(self, *exception: object) -> bool:
         self._stream.on_abort = None
         return bool(self._scope.__exit__(*exception))  # type: ignore[arg-type]
+
+
+async def explained(parts: Parts, body: bytes) -> Answer:
+    """The answer to questions about requests.
+
+    Raises:
+        Refusal: they are none, or nothing can be said yet.
+    """
+    if parts.explain is None:
+        raise Refusal(404, "not_found", "this control plane explains nothing")
+    try:
+        return Answer(200, await parts.explain(body), (JSON, (b"cache-control", b"no-store")))
+    except ConfigError as error:
+        raise Refusal(400, "bad_request", str(error)) from error
 
 
 async def _read_body(stream: ServerStream, limits: ApiLimits) -> bytes:

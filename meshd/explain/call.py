@@ -16,6 +16,11 @@ import attrs
 from meshd.errors import ConfigError
 from meshd.net.address import Address, is_ip_literal
 
+
+class QuestionError(ConfigError):
+    """What was asked is no question; what it was asked about may be quite all right."""
+
+
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
@@ -120,10 +125,10 @@ class Call:
             told: The other facts.
 
         Raises:
-            ConfigError: what cannot be such a call, and what it could be.
+            QuestionError: what cannot be such a call, and what it could be.
         """
         if not _METHOD.fullmatch(method):
-            raise ConfigError(f"{method!r} is no method: expected a word such as GET")
+            raise QuestionError(f"{method!r} is no method: expected a word such as GET")
         scheme, authority, target = _read_url(url)
         headers = tuple(_header(name, value) for name, value in told.headers)
         named = [value for name, value in headers if name == "host"]
@@ -135,7 +140,7 @@ class Call:
             authority = named[-1]
         host = split_authority(authority)[0]
         if told.peer and tls is not Tls.MTLS:
-            raise ConfigError(f"--peer {told.peer} needs --tls mtls: only mesh mTLS proves who calls")
+            raise QuestionError(f"--peer {told.peer} needs --tls mtls: only mesh mTLS proves who calls")
         return cls(
             method=method,
             authority=authority,
@@ -166,14 +171,14 @@ def _read_url(url: str) -> tuple[str, str, str]:
         url = f"http:{url}" if url.startswith("//") else f"http://{url}"
     parts = urlsplit(url)
     if parts.scheme not in SCHEME_PORTS:
-        raise ConfigError(f"{url!r} has a scheme that meshd does not know: expected http, https or tcp")
+        raise QuestionError(f"{url!r} has a scheme that meshd does not know: expected http, https or tcp")
     authority = parts.netloc.rpartition("@")[2]
     try:
         port = parts.port
     except ValueError:
         port = 0
     if not authority or (port is not None and not 0 < port < 65536) or any(c.isspace() for c in authority):
-        raise ConfigError(f"{url!r} is no URL to call: expected one such as http://reviews:9080/reviews/0")
+        raise QuestionError(f"{url!r} is no URL to call: expected one such as http://reviews:9080/reviews/0")
     target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
     return parts.scheme, authority, target
 
@@ -191,13 +196,13 @@ def _where(authority: str, scheme: str, address: str) -> tuple[str, int]:
             ip = _ip(found.host, "--address") if found.host else ip
             port = found.port or port
     if not port:
-        raise ConfigError(f"tcp://{authority} has no port: expected one, as in tcp://{authority}:5432")
+        raise QuestionError(f"tcp://{authority} has no port: expected one, as in tcp://{authority}:5432")
     return ip, port
 
 
 def _ip(text: str, flag: str) -> str:
     if text and not is_ip_literal(text):
-        raise ConfigError(f"{flag} {text!r} is no IP address")
+        raise QuestionError(f"{flag} {text!r} is no IP address")
     return text
 
 
@@ -205,22 +210,22 @@ def _alpn(said: str, tls: Tls, protocol: Protocol) -> tuple[str, ...]:
     if not said:
         return () if tls is Tls.PLAINTEXT else (MESH_ALPN if tls is Tls.MTLS else WEB_ALPN)[protocol]
     if tls is Tls.PLAINTEXT:
-        raise ConfigError("--alpn is a part of TLS: add --tls tls or --tls mtls")
+        raise QuestionError("--alpn is a part of TLS: add --tls tls or --tls mtls")
     return tuple(each.strip() for each in said.split(",") if each.strip())
 
 
 def _header(name: str, value: str) -> tuple[str, str]:
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no header name: write -H 'name: value'")
+        raise QuestionError(f"{name!r} is no header name: write -H 'name: value'")
     if any(each in value for each in "\r\n\0"):
-        raise ConfigError(f"the value of header {name} holds a line break or NUL")
+        raise QuestionError(f"the value of header {name} holds a line break or NUL")
     lower = name.lower()
     return "host" if lower == ":authority" else lower, value.strip()
 
 
 def _spiffe(peer: str) -> str:
     if peer and not peer.startswith("spiffe://"):
-        raise ConfigError(
+        raise QuestionError(
             f"--peer {peer!r} is no SPIFFE id: expected one such as spiffe://cluster.local/ns/default/sa/web"
         )
     return peer
@@ -230,4 +235,4 @@ def _one_of(kind: type[Choice], said: str, default: Choice, flag: str) -> Choice
     try:
         return kind(said.lower()) if said else default
     except ValueError:
-        raise ConfigError(f"{flag} {said!r}: expected {', '.join(kind)}") from None
+        raise QuestionError(f"{flag} {said!r}: expected {', '.join(kind)}") from None

@@ -40,8 +40,9 @@ def take(
     listener = find_listener(snapshot, mode, call)
     where = f"{call.address or 'any address'} port {call.port}"
     if listener is None:
-        record(Step("listener", -1, matched=False, because=f"nobody listens at {where}"))
-        return refused(decision, Verdict.NO_LISTENER, f"no listener takes connections to {where}"), None
+        why = f"no listener takes connections to {where}{_others(snapshot)}"
+        record(Step("listener", -1, matched=False, because=why))
+        return refused(decision, Verdict.NO_LISTENER, why), None
     record(Step("listener", -1, matched=True, because=_why(listener, call), name=listener.name))
     decision = attrs.evolve(decision, listener=listener.name)
     chain = select_chain(listener, facts_of(call), record)
@@ -84,6 +85,14 @@ def facts_of(call: Call) -> ConnectionFacts:
         application_protocols=call.application_protocols,
         destination_ip=call.address,
     )
+
+
+def _others(snapshot: Snapshot) -> str:
+    ports = sorted({each.port for each in snapshot.listeners})
+    if not ports:
+        return ": this proxy has none at all"
+    more = f" and {len(ports) - 10} more" if len(ports) > 10 else ""
+    return f"; there are some for port {', '.join(map(str, ports[:10]))}{more}"
 
 
 def _why(listener: Listener, call: Call) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import attrs
 
-from meshd.explain.call import Call
+from meshd.explain.call import Call, Tls
 from meshd.explain.connection import take
-from meshd.explain.decision import Decision, Seen, Share, Verdict
+from meshd.explain.decision import Decision, Mutual, Seen, Share, Verdict
 from meshd.explain.request import follow
 from meshd.explain.upstream import go_up
 from meshd.snapshot.cluster import Cluster
@@ -36,13 +36,18 @@ def decide(
     """
     steps: list[Step] = []
     decision, taken = take(snapshot, mode, call, Decision(), steps.append)
+    passed_on = False
     if taken is not None:
         if taken.chain.tcp is not None:
             decision = _opaque(taken.chain.tcp, decision)
+            passed_on = call.tls is not Tls.PLAINTEXT and taken.chain.tls is None
         else:
             decision, _ = follow(snapshot, call, taken, decision, steps.append)
         if decision.cluster:
             decision = go_up(snapshot, mode, decision, steps.append, endpoints_known)
+        if passed_on and decision.mtls.mode == "disable":
+            own = "mutual" if call.tls is Tls.MTLS else "simple"
+            decision = attrs.evolve(decision, mtls=Mutual(own, "the client's own TLS is passed on as it is"))
     seen = tuple(_seen(each) for each in steps)
     return attrs.evolve(decision, steps=seen)
 

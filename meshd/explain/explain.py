@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 
-from meshd.explain.decision import SERVED, Decision, Verdict
+from meshd.explain.decision import SERVED, Verdict
 from meshd.explain.hops import Hop, journey
 from meshd.explain.question import Question
-from meshd.explain.viewpoint import believed, viewpoint
+from meshd.explain.viewpoint import believed, translated, viewpoint
 from meshd.explain.world import World
 
 BROKEN_CONNECTION = 503
@@ -55,7 +55,7 @@ class Explanation:
         decision = self.deciding.decision
         if self.deciding is self.hops[0] or not decision.reason:
             return decision.reason
-        return f"{self.deciding.view}: {decision.reason}"
+        return f"at the {self.deciding.view}: {decision.reason}"
 
     @property
     def served(self) -> bool:
@@ -83,18 +83,13 @@ def explain(world: World, question: Question) -> Explanation:
     to the server's end.
 
     Raises:
-        ConfigError: the question is none, or names nobody.
+        QuestionError: the question is none, or names nobody.
+        ConfigError: the configuration cannot be run.
     """
     asked = question.call()
     view = viewpoint(world, question, asked)
-    hops = journey(world, view, believed(asked, view), further=not question.mode)
-    return Explanation(question, tuple(_located(world, hop) for hop in hops))
-
-
-def _located(world: World, hop: Hop) -> Hop:
-    return attrs.evolve(hop, decision=world.places.locate(hop.decision))
-
-
-def decision_of(world: World, question: Question) -> Decision:
-    """The asked proxy's own decision."""
-    return explain(world, question).hops[0].decision
+    call = believed(asked, view)
+    if not question.mode:
+        view, call = translated(world, view, call)
+    hops = journey(world, view, call, further=not question.mode)
+    return Explanation(question, hops)

@@ -15,13 +15,14 @@ from meshd.control.analysis.pod_facts import Known
 from meshd.control.scope import Scope
 from meshd.control.services import Port, Service, Source
 from meshd.control.workloads import Backend
+from meshd.explain.background import with_background
 from meshd.explain.call import MESH_ALPN, WEB_ALPN, Call, Protocol, Tls
 from meshd.explain.decide import decide
 from meshd.explain.decision import SERVED, Decision, Verdict
 from meshd.explain.viewpoint import Viewpoint, account_of, address_of, has_sidecar, is_gateway
 from meshd.explain.world import World
 from meshd.net.address import Address
-from meshd.snapshot.cluster import Cluster
+from meshd.snapshot.cluster import Cluster, TlsMode
 from meshd.snapshot.common import Direction
 
 MOST_HOPS: Final = 5
@@ -58,7 +59,7 @@ def hop(world: World, view: Viewpoint, call: Call) -> Hop:
     """What one proxy decides."""
     scope = view.scope
     decision = decide(world.snapshot(scope), view.mode, call, lambda cluster: world.endpoints_known(cluster, scope))
-    return Hop(view, call, decision, view.note)
+    return Hop(view, call, with_background(world, view, call, decision), view.note)
 
 
 def journey(world: World, view: Viewpoint, call: Call, *, further: bool = True) -> tuple[Hop, ...]:
@@ -169,8 +170,8 @@ def _arrive(world: World, last: Hop, cluster: Cluster, server: Server) -> Hop:
 def _carried(last: Hop, cluster: Cluster, server: Server, mode: Direction) -> Call:
     """The call as the last proxy sends it on."""
     call, decision, tls = last.call, last.decision, cluster.tls
-    mesh = decision.mtls.mode == "mutual" and tls is not None and tls.mode.value in {"AUTO", "ISTIO_MUTUAL"}
-    secured = Tls.MTLS if mesh else Tls.PLAINTEXT if decision.mtls.mode in {"", "disable"} else Tls.TLS
+    mesh = decision.mtls.mode == "mutual" and tls is not None and tls.mode in {TlsMode.AUTO, TlsMode.ISTIO_MUTUAL}
+    secured = Tls.MTLS if mesh else Tls.PLAINTEXT if tls is None or decision.mtls.mode == "disable" else Tls.TLS
     read = Protocol.HTTP2 if cluster.http2 else Protocol.HTTP
     protocol = Protocol.TCP if call.protocol is Protocol.TCP else read
     offered = () if secured is Tls.PLAINTEXT else (MESH_ALPN if mesh else WEB_ALPN)[protocol]

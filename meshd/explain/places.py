@@ -64,6 +64,7 @@ class Places:
         route = decision.route
         return attrs.evolve(
             decision,
+            reason=POLICY.sub(r"AuthorizationPolicy \1/\2", decision.reason),
             route=None if route is None else self._route(route),
             mtls=self._mutual(decision.mtls),
             steps=tuple(self._step(step) for step in decision.steps),

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from meshd.errors import ConfigError
-from meshd.explain.call import Call, Told
+from meshd.explain.call import Call, QuestionError, Told
 
 MODES: Final = ("outbound", "inbound", "gateway")
 
@@ -30,19 +29,19 @@ class Question:
 
     def __attrs_post_init__(self) -> None:
         if self.mode and self.mode not in MODES:
-            raise ConfigError(f"--mode {self.mode!r}: expected {', '.join(MODES)}")
+            raise QuestionError(f"--mode {self.mode!r}: expected {', '.join(MODES)}")
         if self.sender and self.through:
-            raise ConfigError("give --from or --through, not both: a call is asked of one proxy first")
+            raise QuestionError("give --from or --through, not both: a call is asked of one proxy first")
         if self.through and self.mode in {"outbound", "inbound"}:
-            raise ConfigError(f"--through names a gateway, and --mode {self.mode} is a sidecar's")
+            raise QuestionError(f"--through names a gateway, and --mode {self.mode} is a sidecar's")
         if self.sender and self.mode == "gateway":
-            raise ConfigError("--from names a sidecar's workload; a gateway is named by --through or --labels")
+            raise QuestionError("--from names a sidecar's workload; a gateway is named by --through or --labels")
 
     def call(self) -> Call:
         """The call.
 
         Raises:
-            ConfigError: it is none.
+            QuestionError: it is none.
         """
         return Call.of(self.method, self.url, self.told)
 
@@ -51,15 +50,15 @@ class Question:
         """A question from plain data: the flags' names without dashes as keys.
 
         Raises:
-            ConfigError: a key nobody knows, a value of the wrong kind, or no URL.
+            QuestionError: a key nobody knows, a value of the wrong kind, or no URL.
         """
         unknown = [key for key in said if key not in KEYS]
         if unknown:
             close = difflib.get_close_matches(str(unknown[0]), KEYS, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f": known are {', '.join(KEYS)}"
-            raise ConfigError(f"{unknown[0]!r} is no option of a call{hint}")
+            raise QuestionError(f"{unknown[0]!r} is no option of a call{hint}")
         if not said.get("url"):
-            raise ConfigError("a call needs a url")
+            raise QuestionError("a call needs a url")
         told = Told(
             headers=_pairs(said.get("headers"), "headers", ":"),
             **{key: _text(said, key) for key in _TOLD},
@@ -104,7 +103,7 @@ def _text(said: Mapping[str, Any], key: str) -> str:
     if key == "alpn" and isinstance(value, list):
         return ",".join(str(each) for each in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ConfigError(f"{key}: expected text, found {value!r}")
+        raise QuestionError(f"{key}: expected text, found {value!r}")
     return str(value)
 
 
@@ -117,7 +116,7 @@ def _pairs(value: Any, key: str, mark: str) -> tuple[tuple[str, str], ...]:
     if isinstance(value, Mapping):
         return tuple((str(name), str(each)) for name, each in value.items())
     if not isinstance(value, list):
-        raise ConfigError(f"{key}: expected a mapping or a list, found {value!r}")
+        raise QuestionError(f"{key}: expected a mapping or a list, found {value!r}")
     return tuple(pair(str(each), mark) for each in value)
 
 
@@ -125,10 +124,10 @@ def pair(text: str, mark: str) -> tuple[str, str]:
     """``name: value`` or ``key=value``.
 
     Raises:
-        ConfigError: it is neither.
+        QuestionError: it is neither.
     """
     name, found, value = text.partition(mark)
     if not found or not name.strip():
         form = "'name: value'" if mark == ":" else "KEY=VALUE"
-        raise ConfigError(f"{text!r}: expected {form}")
+        raise QuestionError(f"{text!r}: expected {form}")
     return name.strip(), value.strip()

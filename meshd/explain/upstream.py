@@ -62,7 +62,7 @@ def _where(cluster: Cluster, endpoints: tuple[str, ...]) -> str:
     if cluster.discovery is Discovery.ORIGINAL_DESTINATION:
         return "wherever the client was going"
     if not endpoints:
-        return "nothing here says which endpoints there are"
+        return "its endpoints are not in this configuration"
     many = f"{len(endpoints)} endpoints" if len(endpoints) > 1 else "one endpoint"
     return f"{many} by name" if cluster.discovery is Discovery.DNS else many
 
@@ -70,10 +70,8 @@ def _where(cluster: Cluster, endpoints: tuple[str, ...]) -> str:
 def mutual_of(cluster: Cluster, endpoints: tuple[Endpoint, ...]) -> Mutual:
     """How the cluster's endpoints are spoken to."""
     tls = cluster.tls
-    said = getattr(tls, "reason", "") if tls is not None else ""
+    said = cluster.tls_reason
     if tls is None or tls.mode is TlsMode.DISABLE:
-        if cluster.external:
-            return Mutual("disable", "outside of the mesh, and no DestinationRule asks for TLS")
         passed = cluster.discovery is Discovery.ORIGINAL_DESTINATION and not cluster.service
         return Mutual("disable", said or ("passed through as it is" if passed else "TLS is switched off"))
     if tls.mode is TlsMode.SIMPLE:

@@ -10,8 +10,7 @@ from meshd.api.networking.workload_entry import WorkloadEntry
 from meshd.control.analysis.pod_facts import Known
 from meshd.control.hosts import covers
 from meshd.control.scope import Scope
-from meshd.errors import ConfigError
-from meshd.explain.call import Call, Tls
+from meshd.explain.call import Call, QuestionError, Tls
 from meshd.explain.question import Question
 from meshd.explain.world import World
 from meshd.snapshot.common import Direction
@@ -41,7 +40,7 @@ def viewpoint(world: World, question: Question, call: Call) -> Viewpoint:
     """The proxy that a question means.
 
     Raises:
-        ConfigError: it names nobody, or contradicts itself.
+        QuestionError: it names nobody, or contradicts itself.
     """
     if question.mode:
         return _exactly(world, question, Direction(question.mode))
@@ -83,7 +82,7 @@ def _from(world: World, question: Question) -> Viewpoint:
     if not slash:
         namespace, account = question.namespace or "default", namespace
     if not account or not namespace or "/" in account:
-        raise ConfigError(f"--from {question.sender!r} is nobody: expected NAMESPACE/SERVICE-ACCOUNT")
+        raise QuestionError(f"--from {question.sender!r} is nobody: expected NAMESPACE/SERVICE-ACCOUNT")
     known = [each for each in world.pods.everything if each.namespace == namespace and account_of(each) == account]
     # People name the workload as often as its account.
     known = known or [each for each in world.pods.everything if each.namespace == namespace and account in _names(each)]
@@ -207,6 +206,19 @@ def is_gateway(world: World, labels: dict[str, str]) -> bool:
     return any(
         gateway.resource.selector and _selected(gateway.resource.selector, labels) for gateway in world.mesh.gateways
     )
+
+
+def translated(world: World, view: Viewpoint, call: Call) -> tuple[Viewpoint, Call]:
+    """A call to a gateway's Service, at the port that the Service makes of it."""
+    listeners = world.snapshot(view.scope).listeners
+    if view.mode is not Direction.GATEWAY or any(each.port == call.port for each in listeners):
+        return view, call
+    behind = next((each for each in listeners if call.port in each.server_ports), None)
+    if behind is None:
+        return view, call
+    note = f"the gateway's Service maps port {call.port} to {behind.port}"
+    joined = f"{view.note}; {note}" if view.note else note
+    return attrs.evolve(view, note=joined), attrs.evolve(call, port=behind.port)
 
 
 def believed(call: Call, view: Viewpoint) -> Call:

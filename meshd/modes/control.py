@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets as tokens_of_chance
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -52,6 +53,9 @@ from meshd.snapshot import wire
 from meshd.snapshot.snapshot import Snapshot
 from meshd.telemetry.metrics import Registry
 
+if TYPE_CHECKING:
+    from meshd.modes.explainer import Explainer
+
 logger = logging.getLogger(__name__)
 
 FILES, REGISTRATIONS = "files", "registrations"
@@ -74,8 +78,13 @@ class Office:
     registry: Registry
 
 
-def open_office(settings: ControlSettings, state: Path, world: World) -> Office:
-    """Open the state directory and put the parts together.
+def open_office(
+    settings: ControlSettings,
+    state: Path,
+    world: World,
+    explain: Callable[[bytes], Awaitable[bytes]] | None = None,
+) -> Office:
+    """Open the state directory and put the parts together; ``explain`` as in ``Parts``.
 
     Raises:
         ConfigError: the directory or the CA cannot be used.
@@ -100,6 +109,7 @@ def open_office(settings: ControlSettings, state: Path, world: World) -> Office:
         wall_clock=world.wall_clock,
         epoch=tokens_of_chance.token_hex(8),
         secrets=lambda scope, name: find_secret(publisher.mesh.secrets, scope, name) if publisher.mesh else None,
+        explain=explain,
         count=lambda endpoint, status: answers.labels(endpoint, str(status)).inc(),
     )
     return Office(authority, identity, audit, nodes, publisher, ControlApi(parts), parts, secret, registry)
@@ -131,6 +141,8 @@ class ControlPlane:
     _bell: Bell | None = attrs.field(default=None, init=False)
     _found: tuple[tuple[Document, ...], tuple[Finding, ...]] = attrs.field(default=((), ()), init=False)
     _analysed: tuple[Finding, ...] = attrs.field(default=(), init=False)
+    _explainer: Explainer | None = attrs.field(default=None, init=False)
+    _work: Work = attrs.field(default=process.in_thread, init=False)
     _fresh: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @property
@@ -144,6 +156,11 @@ class ControlPlane:
         return (*self._found[1], *self._analysed)
 
     @property
+    def documents(self) -> tuple[Document, ...]:
+        """What is in force, registrations among it."""
+        return self._found[0]
+
+    @property
     def settled(self) -> bool:
         """Is everything published that the sources have said?"""
         return self._ingest is not None and not self._ingest.pending
@@ -151,10 +168,11 @@ class ControlPlane:
     async def run(self, world: World) -> None:
         """Serve until cancelled."""
         settings = self.settings
+        self._work = world.work
         state = settings.state or state_home(os.environ) / "control"
         source = self.source or self._watched(world, state)
         try:
-            office = self._office = open_office(settings, state, world)
+            office = self._office = open_office(settings, state, world, self._explain)
         except ConfigError as error:
             raise StartError(str(error)) from error
         listener = listen(world.network, settings.listen, "listen")
@@ -232,6 +250,14 @@ class ControlPlane:
             documents, findings = self._found
             self._analysed = await work(partial(analyze, documents))
             log.tell((*findings, *self._analysed))
+
+    async def _explain(self, body: bytes) -> bytes:
+        """Answer questions about requests; what it takes is loaded when somebody asks."""
+        if self._explainer is None:
+            from meshd.modes.explainer import Explainer
+
+            self._explainer = Explainer(lambda: self.documents, self._work)
+        return await self._explainer.answer(body)
 
     def _not_ready(self) -> str:
         office = self._office

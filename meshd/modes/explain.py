@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from meshd.control.finding import Finding
-from meshd.errors import ConfigError, StartError
+from meshd.errors import StartError
+from meshd.explain.call import QuestionError
 from meshd.explain.question import Question
 from meshd.explain.world import World
 from meshd.modes.offline import STDIN, load
@@ -38,7 +39,7 @@ def questions(file: Path) -> tuple[Question, ...]:
     """The calls of a file: a YAML list of mappings with the flags' names.
 
     Raises:
-        ConfigError: it is none; says which call.
+        QuestionError: it is none; says which call.
     """
     import yaml
 
@@ -46,20 +47,20 @@ def questions(file: Path) -> tuple[Question, ...]:
         text = sys.stdin.read() if str(file) == STDIN else file.read_text(encoding="utf-8")
         found: Any = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
+        raise QuestionError(f"{file}: {' '.join(str(error).split())}") from error
     if not isinstance(found, list) or not found:
-        raise ConfigError(f"{file}: expected a list of calls, each with a url")
+        raise QuestionError(f"{file}: expected a list of calls, each with a url")
     if len(found) > MOST_CALLS:
-        raise ConfigError(f"{file}: {len(found)} calls; at most {MOST_CALLS} at once")
+        raise QuestionError(f"{file}: {len(found)} calls; at most {MOST_CALLS} at once")
     return tuple(_question(each, f"{file}: call {number}") for number, each in enumerate(found))
 
 
 def _question(said: Any, where: str) -> Question:
     if not isinstance(said, dict):
-        raise ConfigError(f"{where}: expected a mapping with a url, found {said!r}")
+        raise QuestionError(f"{where}: expected a mapping with a url, found {said!r}")
     try:
         question = Question.of(said)
         question.call()
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error.message}") from error
+    except QuestionError as error:
+        raise QuestionError(f"{where}: {error.message}") from error
     return question

@@ -90,9 +90,10 @@ def select_chain(listener: Listener, facts: ConnectionFacts, record: Recorder | 
         narrowed = narrow(chains, facts)
         if not narrowed:
             if record is not None:
-                why = f"no filter chain is for {missing(facts)}"
-                why += ": the default one takes it" if listener.default_chain is not None else ""
-                record(Step("chain", -1, matched=listener.default_chain is not None, because=why))
+                rest = listener.default_chain
+                why = f"no {'other ' if rest is not None else ''}filter chain is for {missing(facts)}"
+                name = rest.name if rest is not None else ""
+                record(Step("chain", -1, matched=rest is not None, because=why, name=name))
             return listener.default_chain
         if record is not None:
             for chain in chains:
