@@ -1,9 +1,10 @@
 """For whom policies are: selectors without workloads, the root namespace, policies behind older ones. Pure.
 
 Source: Istio's ``ComposePeerAuthentication`` (the oldest of each scope counts),
-``pilot/pkg/model/{sidecar,telemetry}.go`` (how each kind reads its selector) and
+``pilot/pkg/model`` (how each kind reads its selector) and
 ``pilot/pkg/security/authz`` (one external authorizer a workload). That an
-AuthorizationPolicy selects nothing is said by a code of Istio's.
+AuthorizationPolicy, a Sidecar or a Telemetry selects nothing is said by codes
+of Istio's.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from meshd.api.foreign import Foreign
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.proxy_config import ProxyConfig
 from meshd.api.networking.service_entry import ServiceEntry
-from meshd.api.networking.sidecar import Sidecar
 from meshd.api.problem import Problem
 from meshd.api.security import Action, AuthorizationPolicy, PeerAuthentication, RequestAuthentication
-from meshd.api.telemetry import Telemetry
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.finding import Finding
@@ -32,11 +31,9 @@ SEVERAL_AUTHORIZERS: Final = "MD0060"
 FIELDS: Final[Mapping[type, tuple[str, ...]]] = {
     PeerAuthentication: ("selector", "matchLabels"),
     RequestAuthentication: ("selector", "matchLabels"),
-    Telemetry: ("selector", "matchLabels"),
     ProxyConfig: ("selector", "matchLabels"),
     DestinationRule: ("workloadSelector", "matchLabels"),
     ServiceEntry: ("workloadSelector", "labels"),
-    Sidecar: ("workloadSelector", "labels"),
 }
 """Where each kind keeps the labels of the workloads that it is for."""
 
@@ -46,7 +43,7 @@ FOREIGN_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "TrafficExtension": ("selector", "matchLabels"),
 }
 
-FROM_ROOT_FOR_ALL: Final = (RequestAuthentication, Telemetry, ProxyConfig)
+FROM_ROOT_FOR_ALL: Final = (RequestAuthentication, ProxyConfig)
 """Kinds whose selector in the root namespace speaks of workloads everywhere."""
 
 

@@ -14,7 +14,6 @@ OTHER = workload("b", "app: b")
 KINDS = [
     policy("PeerAuthentication", f"{{{MATCH}, mtls: {{mode: STRICT}}}}"),
     policy("RequestAuthentication", f"{{{MATCH}, jwtRules: [{{issuer: i}}]}}"),
-    text("Telemetry", f"{{{MATCH}, metrics: [{{providers: [{{name: prometheus}}]}}]}}", api="telemetry.istio.io/v1"),
     text("ProxyConfig", f"{{{MATCH}, concurrency: 1}}", api="networking.istio.io/v1beta1"),
     rule("{host: x, workloadSelector: {matchLabels: {app: a}}}"),
     text(
@@ -22,7 +21,6 @@ KINDS = [
         "{hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, "
         "workloadSelector: {labels: {app: a}}}",
     ),
-    text("Sidecar", "{workloadSelector: {labels: {app: a}}, egress: [{hosts: ['*/*']}]}"),
     text(
         "EnvoyFilter",
         "{workloadSelector: {labels: {app: a}}, configPatches: []}",
