@@ -1,4 +1,8 @@
-"""Service, Endpoints and EndpointSlice alone: what the mesh itself relies on. Pure."""
+"""Service, Endpoints and EndpointSlice alone: what the mesh itself relies on. Pure.
+
+What Kubernetes would refuse and Istio copes with is a warning: whoever reads a
+cluster's own objects never meets it, and who writes files learns of it here.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,8 @@ from collections.abc import Iterator
 
 from meshd.api.document import Document, Path
 from meshd.api.kubernetes import Endpoints, EndpointSlice, Service, ServicePort
-from meshd.api.problem import Problem, error, warning
+from meshd.api.problem import FIELD_NOT_SUPPORTED, FIELD_WITHOUT_EFFECT, Problem, error, warning
 from meshd.control.analysis import checks
-
-MESH_CONFIG = ("istio-system", "istio")
-"""Namespace and name of the ConfigMap with MeshConfig and MeshNetworks."""
 
 SERVICE_NAME = "kubernetes.io/service-name"
 """The label that ties an EndpointSlice to its Service."""
@@ -26,7 +27,7 @@ def validate_service(document: Document) -> Iterator[Problem]:
         else:
             yield error(path, "ExternalName needs externalName", at_value=False)
     elif not service.ports and service.clusterIP != "None":
-        yield error(path, "there are no ports", at_value=False)
+        yield _refused_by_kubernetes(path, "there are no ports: it serves nothing")
     yield from _ports(service.ports, (*path, "ports"))
     yield from checks.labels(service.selector, (*path, "selector"))
     for name, addresses in (("clusterIP", (service.clusterIP,)), ("clusterIPs", service.clusterIPs)):
@@ -35,7 +36,12 @@ def validate_service(document: Document) -> Iterator[Problem]:
                 at: Path = (*path, name) if name == "clusterIP" else (*path, name, index)
                 yield error(at, f'"{address}" is not an IP address')
     if service.internalTrafficPolicy == "Local":
-        yield warning((*path, "internalTrafficPolicy"), "meshd does not support Local yet: all endpoints are used")
+        why = "meshd does not support Local yet: all endpoints are used"
+        yield warning((*path, "internalTrafficPolicy"), why, code=FIELD_NOT_SUPPORTED)
+
+
+def _refused_by_kubernetes(path: Path, message: str) -> Problem:
+    return warning(path, f"{message}; Kubernetes refuses it", code=FIELD_WITHOUT_EFFECT)
 
 
 def _ports(ports: tuple[ServicePort, ...], path: Path) -> Iterator[Problem]:
@@ -47,21 +53,13 @@ def _ports(ports: tuple[ServicePort, ...], path: Path) -> Iterator[Problem]:
         if isinstance(port.targetPort, int):
             yield from checks.port(port.targetPort, (*here, "targetPort"))
         if len(ports) > 1 and not port.name:
-            yield error(here, "of several ports each needs a name", at_value=False)
+            yield _refused_by_kubernetes(here, "of several ports each needs a name")
         if port.name and port.name in names:
-            yield error((*here, "name"), f'the port name "{port.name}" is here twice')
+            yield _refused_by_kubernetes((*here, "name"), f'the port name "{port.name}" is here twice')
         if (port.port, port.protocol) in numbers:
             yield error((*here, "port"), f"port {port.port} is here twice")
         names.add(port.name)
         numbers.add((port.port, port.protocol))
-
-
-def validate_config_map(document: Document) -> Iterator[Problem]:
-    """Istio keeps the mesh's own settings in one of them."""
-    if (document.namespace, document.name) == MESH_CONFIG:
-        for name in ("mesh", "meshNetworks"):
-            if name in document.resource.data:
-                yield warning(("data", name), "meshd does not read the mesh's settings from here yet: no effect")
 
 
 def validate_endpoints(document: Document) -> Iterator[Problem]:
@@ -81,8 +79,11 @@ def validate_endpoint_slice(document: Document) -> Iterator[Problem]:
     """Addresses, ports and the label that names the Service."""
     endpoints: EndpointSlice = document.resource
     if SERVICE_NAME not in document.labels:
-        yield warning(("metadata",), f"without the label {SERVICE_NAME} it belongs to no Service")
-    if endpoints.addressType not in ("IPv4", "IPv6", "FQDN"):
+        why = f"without the label {SERVICE_NAME} it belongs to no Service"
+        yield warning(("metadata",), why, code=FIELD_WITHOUT_EFFECT)
+    if not endpoints.addressType:
+        yield _refused_by_kubernetes((), "the addressType is missing: IPv4 for one")
+    elif endpoints.addressType not in ("IPv4", "IPv6", "FQDN"):
         yield error(("addressType",), f'"{endpoints.addressType}" is not IPv4, IPv6 or FQDN', at_value=False)
     for index, endpoint in enumerate(endpoints.endpoints):
         for at, address in enumerate(endpoint.addresses):

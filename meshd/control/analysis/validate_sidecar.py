@@ -15,7 +15,7 @@ from meshd.api.networking.sidecar import (
     Sidecar,
     SidecarPort,
 )
-from meshd.api.problem import Problem, error, warning
+from meshd.api.problem import FIELD_NOT_SUPPORTED, Problem, error, warning
 from meshd.control.analysis import checks, protocols
 from meshd.control.analysis.validate_destination import destination
 from meshd.control.analysis.validate_server_tls import server_tls
@@ -135,6 +135,8 @@ def _egress_port(listener: IstioEgressListener, port: SidecarPort, path: Path) -
         yield error((*path, "port"), "port 0 needs a Unix socket as bind: unix:///path/to/socket", at_value=False)
     else:
         yield from checks.socket_path(listener.bind, (*path, "bind"))
+        why = "meshd does not support listeners on Unix sockets yet: this one is left out"
+        yield warning((*path, "bind"), why, code=FIELD_NOT_SUPPORTED)
     if listener.captureMode is CaptureMode.IPTABLES:
         yield error((*path, "captureMode"), "traffic to a Unix socket cannot be captured: DEFAULT or NONE")
 

@@ -26,6 +26,7 @@ from meshd.control.analysis import (
     validate_extensions,
     validate_gateway,
     validate_kubernetes,
+    validate_mesh,
     validate_service_entry,
     validate_sidecar,
     validate_telemetry,
@@ -48,7 +49,7 @@ VALIDATORS: dict[type, Callable[[Document], Iterator[Problem]]] = {
     AuthorizationPolicy: validate_authorization.validate,
     Telemetry: validate_telemetry.validate,
     Service: validate_kubernetes.validate_service,
-    ConfigMap: validate_kubernetes.validate_config_map,
+    ConfigMap: validate_mesh.validate,
     Endpoints: validate_kubernetes.validate_endpoints,
     EndpointSlice: validate_kubernetes.validate_endpoint_slice,
 }

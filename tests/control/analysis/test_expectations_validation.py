@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from meshd.api.problem import Level
 from meshd.control.finding import Finding
 from tests.control.analysis.cases import findings
+from tests.control.analysis.crd_documents import DOCUMENTS
 from tests.corpus import ROOT
 
 FILE = "expectations/validation.json"
@@ -35,7 +37,13 @@ def rows(part: str) -> list[Any]:
     if not path.exists():
         return [pytest.param({}, marks=pytest.mark.skip(reason="the Istio corpus is not here; set MESHD_CORPUS"))]
     cases = json.loads(path.read_bytes())[part]
-    return [pytest.param(case, id=f"{case['id']}: {case['name']}") for case in cases if case["id"] not in EXCEPTIONS]
+    return [pytest.param(case, id=_name(case)) for case in cases if _name(case) not in EXCEPTIONS]
+
+
+def _name(case: Case) -> str:
+    if "file" in case:
+        return f"{PurePosixPath(case['file']).stem}/{case['index']}: {case['name']}"
+    return f"{case['id']}: {case['name']}"
 
 
 def errors(found: tuple[Finding, ...]) -> list[Finding]:
@@ -207,3 +215,12 @@ def test_fragment(case: Case) -> None:
         assert bool(warnings(found)) is bool(wanted), shown(found)
     if isinstance(wanted, str) and wanted:
         assert speaks_of(warnings(found), wanted), shown(found)
+
+
+@pytest.mark.parametrize("case", rows("crd"))
+def test_what_the_schemas_refuse(case: Case) -> None:
+    source = DOCUMENTS[PurePosixPath(case["file"]).stem, case["index"]]
+    assert f"kind: {case['kind']}" in source
+    found = findings(source)
+    assert (not errors(found)) is case["valid"], shown(found)
+    assert all(each.origin.line and each.origin.column for each in found)

@@ -10,16 +10,19 @@ from tests.control.analysis.cases import said, text
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("{}", "there are no ports"),
+        ("{}", "warning MD0005 spec: there are no ports"),
         ("{ports: [{port: 0}]}", "0 is not a port"),
         ("{ports: [{port: 80, targetPort: 70000}]}", "targetPort: 70000 is not a port"),
-        ("{ports: [{port: 80}, {port: 81}]}", "of several ports each needs a name"),
-        ("{ports: [{port: 80, name: a}, {port: 81, name: a}]}", 'the port name "a" is here twice'),
+        ("{ports: [{port: 80}, {port: 81}]}", "warning MD0005 spec.ports[0]: of several ports each needs a name"),
+        (
+            "{ports: [{port: 80, name: a}, {port: 81, name: a}]}",
+            'warning MD0005 spec.ports[1].name: the port name "a" is here twice',
+        ),
         ("{ports: [{port: 80, name: a}, {port: 80, name: b}]}", "port 80 is here twice"),
         ("{type: ExternalName}", "ExternalName needs externalName"),
         ("{type: ExternalName, externalName: 'a b'}", '"a b" is not a domain name'),
         ("{ports: [{port: 80}], clusterIP: x}", '"x" is not an IP address'),
-        ("{ports: [{port: 80}], internalTrafficPolicy: Local}", "warning spec.internalTrafficPolicy"),
+        ("{ports: [{port: 80}], internalTrafficPolicy: Local}", "warning MD0002 spec.internalTrafficPolicy"),
         ("{ports: [{port: 80}], trafficDistribution: PreferClose}", "warning MD0002 spec.trafficDistribution"),
         ("{ports: [{port: 80}], selector: {a: '*'}}", '"*" is not a label\'s value'),
     ],
@@ -59,7 +62,7 @@ def test_endpoint_slice() -> None:
     good = "addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]\nports: [{port: 80}]\n"
     assert said(labelled + good) == []
     assert said(head + "metadata: {name: a}\n" + good) == [
-        "warning metadata: without the label kubernetes.io/service-name it belongs to no Service"
+        "warning MD0005 metadata: without the label kubernetes.io/service-name it belongs to no Service"
     ]
     assert said(labelled + "addressType: IPX\nendpoints: [{addresses: [x]}]\nports: [{port: -1}]\n") == [
         'error addressType: "IPX" is not IPv4, IPv6 or FQDN',
