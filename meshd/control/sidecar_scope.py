@@ -16,7 +16,7 @@ from meshd.api.mesh.config import MeshConfig, OutboundTrafficPolicyMode
 from meshd.api.networking.sidecar import CaptureMode, IstioEgressListener, Sidecar
 from meshd.api.networking.sidecar import OutboundTrafficPolicyMode as SidecarMode
 from meshd.api.networking.virtual_service import Destination, VirtualService
-from meshd.control.hosts import covers, is_wildcard, overlaps, resolve, visible
+from meshd.control.hosts import covers, overlaps, resolve, visible
 from meshd.control.mesh import Mesh
 from meshd.control.owned import Owned
 from meshd.control.rules import Bound
@@ -27,7 +27,7 @@ HTTP_PROXY = "HTTP_PROXY"
 
 EVERYTHING = IstioEgressListener(hosts=("*/*",))
 
-BUNDLED = {"HTTP": Protocol.HTTP, "HTTP2": Protocol.HTTP2, "GRPC": Protocol.GRPC, "GRPC-WEB": Protocol.GRPC_WEB} | {
+SPOKEN = {"HTTP": Protocol.HTTP, "HTTP2": Protocol.HTTP2, "GRPC": Protocol.GRPC, "GRPC-WEB": Protocol.GRPC_WEB} | {
     "HTTPS": Protocol.HTTPS,
     "TLS": Protocol.TLS,
     "TCP": Protocol.TCP,
@@ -150,7 +150,7 @@ def _egress(
     protocol = said.protocol.upper() if said is not None else ""
     port = None
     if said is not None:
-        port = Port(said.number, said.name, BUNDLED.get(protocol, Protocol.AUTO), said.number)
+        port = Port(said.number, said.name, SPOKEN.get(protocol, Protocol.AUTO), said.number)
     proxy = protocol == HTTP_PROXY
     only = port.number if port is not None and not proxy else 0
     brought = (service for service in services if imports.service(service))
@@ -190,42 +190,54 @@ def _rank(service: Service, namespace: str) -> tuple[bool, bool]:
 
 @attrs.frozen
 class Imports:
-    """The hosts that an egress listener brings, by namespace (``*`` is all)."""
+    """The hosts that an egress listener brings, and those it leaves out, by namespace (``*`` is all)."""
 
-    exact: Mapping[str, frozenset[str]]
     listed: Mapping[str, tuple[str, ...]]
-    everything: bool
+    excluded: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, hosts: Iterable[str], namespace: str) -> Imports:
-        """Read ``namespace/host`` entries; ``.`` is the Sidecar's own namespace, ``~`` is none."""
+        """Read ``namespace/host`` entries.
+
+        ``.`` is the Sidecar's own namespace, ``~`` is none; ``~namespace/host``
+        leaves out what another entry brings.
+        """
         listed: dict[str, list[str]] = {}
+        excluded: dict[str, list[str]] = {}
         for entry in hosts:
             owner, slash, host = entry.partition("/")
-            if slash and owner != "~":
-                listed.setdefault(namespace if owner == "." else owner, []).append(host)
-        exact = {owner: frozenset(each for each in found if not is_wildcard(each)) for owner, found in listed.items()}
-        return cls(exact, {key: tuple(each) for key, each in listed.items()}, "*" in listed.get("*", ()))
+            if not slash or owner == "~":
+                continue
+            found = excluded if owner.startswith("~") else listed
+            owner = owner.removeprefix("~")
+            found.setdefault(namespace if owner == "." else owner, []).append(host)
+        return cls(
+            {key: tuple(each) for key, each in listed.items()}, {key: tuple(each) for key, each in excluded.items()}
+        )
+
+    @property
+    def everything(self) -> bool:
+        """Whether there is nothing to be asked."""
+        return "*" in self.listed.get("*", ()) and not self.excluded
 
     def service(self, service: Service) -> bool:
         """Whether a service is brought: by its own name or under a wildcard."""
-        if self.everything:
-            return True
-        return any(self._service(owner, service.host) for owner in (service.namespace, "*"))
-
-    def _service(self, owner: str, host: str) -> bool:
-        if host in self.exact.get(owner, ()):
-            return True
-        return any(is_wildcard(each) and covers(each, host) for each in self.listed.get(owner, ()))
+        return self.everything or (
+            _under(self.listed, service.namespace, service.host)
+            and not _under(self.excluded, service.namespace, service.host)
+        )
 
     def rule(self, bound: Bound) -> bool:
-        """Whether a VirtualService is brought: one of its hosts overlaps with what is."""
+        """Whether a VirtualService is brought: one of its hosts overlaps with what is, and is not left out."""
         if self.everything:
             return True
-        return any(self._rule(owner, host) for owner in (bound.rule.namespace, "*") for host in bound.hosts)
+        owner = bound.rule.namespace
+        return any(_meets(self.listed, owner, host) and not _under(self.excluded, owner, host) for host in bound.hosts)
 
-    def _rule(self, owner: str, host: str) -> bool:
-        if host in self.exact.get(owner, ()):
-            return True
-        wild = is_wildcard(host)
-        return any(overlaps(each, host) for each in self.listed.get(owner, ()) if wild or is_wildcard(each))
+
+def _under(hosts: Mapping[str, tuple[str, ...]], owner: str, host: str) -> bool:
+    return any(covers(each, host) for each in (*hosts.get(owner, ()), *hosts.get("*", ())))
+
+
+def _meets(hosts: Mapping[str, tuple[str, ...]], owner: str, host: str) -> bool:
+    return any(overlaps(each, host) for each in (*hosts.get(owner, ()), *hosts.get("*", ())))

@@ -11,6 +11,8 @@ import attrs
 
 from meshd.api.networking.virtual_service import HeaderOperations as ApiOperations
 from meshd.api.networking.virtual_service import Headers
+from meshd.errors import ConfigError
+from meshd.policy.headers import check_operations
 from meshd.snapshot.common import HeaderOperations
 
 HOST_NAMES = frozenset({"host", ":authority"})
@@ -43,7 +45,18 @@ def _operations(operations: ApiOperations | None) -> HeaderOperations:
 
 
 def _pairs(items: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name.lower(), value) for name, value in items if _editable(name)))
+    return tuple(sorted((name.lower(), value) for name, value in items if _editable(name) and _usable(name, value)))
+
+
+def _usable(name: str, value: str) -> bool:
+    """Whether the proxy knows every operator in a value: an edit with another is left out, as validation says."""
+    if "%" not in value:
+        return True
+    try:
+        check_operations(HeaderOperations(set=((name.lower(), value),)), request=True)
+    except ConfigError:
+        return False
+    return True
 
 
 def _editable(name: str) -> bool:
