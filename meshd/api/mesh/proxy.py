@@ -249,7 +249,6 @@ class ProxyHeaders:
         {
             "attemptCount",
             "envoyDebugHeaders",
-            "forwardedClientCert",
             "metadataExchangeHeaders",
             "preserveHttp1HeaderCase",
             "requestId",

@@ -166,6 +166,8 @@ def _table(maker: _Maker, placed: list[Placed]) -> RouteTable:
             source = f"{server.name} {bound.rule}"
             if source not in made:
                 made[source] = maker.world.routes(bound.rule, port, server.name)
+            if not made[source]:
+                continue
             for name in names_here:
                 host = hosts.setdefault(name, _Host(port))
                 host.add(source, made[source])
