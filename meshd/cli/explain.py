@@ -118,30 +118,28 @@ def explain(
     if not config and (mesh_config or mesh_networks):
         raise typer.BadParameter("--mesh-config and --mesh-networks go with --config: a control plane has its own")
     place = control_place(control)
-    from meshd.explain.call import QuestionError, Told
-    from meshd.explain.question import Question, pair
+    flags: dict[str, Any] = {
+        "from": sender,
+        "through": through,
+        "mode": mode,
+        "labels": [each for text in labels or () for each in text.split(",")],
+        "namespace": namespace,
+        "proxy-ip": proxy_ip,
+        "headers": list(header or ()),
+        "address": address,
+        "protocol": protocol,
+        "tls": tls,
+        "sni": sni,
+        "alpn": alpn,
+        "peer": peer,
+        "client": client,
+    }
+    flags = {key: value for key, value in flags.items() if value}
+    from meshd.explain.call import QuestionError
+    from meshd.modes.explain import question, questions
 
     try:
-        if calls is None:
-            told = Told(
-                headers=tuple(pair(each, ":") for each in header or ()),
-                address=address,
-                protocol=protocol,
-                tls=tls,
-                sni=sni,
-                alpn=alpn,
-                peer=peer,
-                client=client,
-            )
-            found = tuple(pair(each, "=") for text in labels or () for each in text.split(","))
-            asked: tuple[Question, ...] = (
-                Question(method, url, sender, through, mode, found, namespace, proxy_ip, told),
-            )
-            asked[0].call()
-        else:
-            from meshd.modes.explain import questions
-
-            asked = questions(calls)
+        asked = questions(calls, flags) if calls else (question({**flags, "method": method, "url": url}),)
         texts = {"verbose": verbose, "colour": coloured(sys.stdout)} if form == "text" else None
         files = config or ()
         answers = (
@@ -179,6 +177,8 @@ def from_files(
     world, errors = world_of(config, mesh_config, mesh_networks)
     for finding in errors:
         print(f"meshd: left out: {finding}", file=sys.stderr)
+    if not world.documents:
+        print(f"meshd: no configuration in {', '.join(map(str, config))}: this is a mesh of nothing", file=sys.stderr)
     for question in asked:
         found = explain_call(world, question)
         answer = {"served": found.served, "explanation": found.to_json(), "text": None}

@@ -102,9 +102,7 @@ def _text(said: Mapping[str, Any], key: str) -> str:
         return ""
     if key == "alpn" and isinstance(value, list):
         return ",".join(str(each) for each in value)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise QuestionError(f"{key}: expected text, found {value!r}")
-    return str(value)
+    return _plain(value, key)
 
 
 def _pairs(value: Any, key: str, mark: str) -> tuple[tuple[str, str], ...]:
@@ -114,10 +112,20 @@ def _pairs(value: Any, key: str, mark: str) -> tuple[tuple[str, str], ...]:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, Mapping):
-        return tuple((str(name), str(each)) for name, each in value.items())
+        return tuple((str(name), _plain(each, key)) for name, each in value.items())
     if not isinstance(value, list):
         raise QuestionError(f"{key}: expected a mapping or a list, found {value!r}")
-    return tuple(pair(str(each), mark) for each in value)
+    found: list[tuple[str, str]] = []
+    for each in value:
+        # `- end-user: jason` is a mapping to YAML, and means the same.
+        found += _pairs(each, key, mark) if isinstance(each, Mapping) else [pair(_plain(each, key), mark)]
+    return tuple(found)
+
+
+def _plain(value: Any, key: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise QuestionError(f"{key}: expected text, found {value!r}: put it in quotes")
+    return str(value)
 
 
 def pair(text: str, mark: str) -> tuple[str, str]:

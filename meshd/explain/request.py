@@ -51,7 +51,7 @@ def follow(
     # A request that is denied does not learn what exists: filters come before the want of a route.
     reply = ask(manager.filters, exchange, record)
     if reply is not None:
-        return _answered(decision, Verdict.DENY, reply), exchange
+        return _answered(decision, _verdict_of(reply), reply), exchange
     if isinstance(entry, Reply):
         verdict = Verdict.REDIRECT if entry.status == 301 else Verdict.NO_ROUTE
         return _answered(decision, verdict, entry), exchange
@@ -136,14 +136,19 @@ def _answered(decision: Decision, verdict: Verdict, reply: Reply) -> Decision:
     )
 
 
+def _verdict_of(reply: Reply) -> Verdict:
+    """What a filter's answer is: a refusal, or an answer that the configuration means (CORS, an injected fault)."""
+    meant = reply.status < 400 or reply.detail == "fault_filter_abort"
+    return Verdict.DIRECT_RESPONSE if meant else Verdict.DENY
+
+
 def _act(entry: RouteEntry, exchange: Exchange, decision: Decision, record: Recorder) -> Decision:
     route = entry.route
     fault = next((each for each in route.filters if isinstance(each, Fault)), None)
     decision = attrs.evolve(decision, fault=fault, response_headers=route.response_headers)
     reply = ask(route.filters, exchange, record)
     if reply is not None:
-        injected = fault is not None and reply.detail == "fault_filter_abort"
-        return _answered(decision, Verdict.DIRECT_RESPONSE if injected else Verdict.DENY, reply)
+        return _answered(decision, _verdict_of(reply), reply)
     if entry.forward is None:
         reply = entry.reply(exchange)
         redirect = any(name == b"location" for name, _ in reply.headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from meshd.modes.offline import STDIN, load
 
 UNUSABLE = 65
 MOST_CALLS = 10_000
+WHO = frozenset({"from", "through", "mode"})
 
 
 def world_of(
@@ -28,15 +29,28 @@ def world_of(
     """
     stdin = sys.stdin.buffer.read() if any(str(path) == STDIN for path in paths) else None
     loaded = load(paths, mesh_config, mesh_networks, stdin)
-    if not loaded.documents:
-        why = "; ".join(str(finding) for finding in loaded.errors[:5])
-        where = ", ".join(str(path) for path in paths)
-        raise StartError(why or f"no configuration in {where}", exit_code=UNUSABLE)
+    if not loaded.documents and loaded.errors:
+        raise StartError("; ".join(str(finding) for finding in loaded.errors[:5]), exit_code=UNUSABLE)
     return World.of(loaded.documents), loaded.errors
 
 
-def questions(file: Path) -> tuple[Question, ...]:
+def question(said: Mapping[str, Any]) -> Question:
+    """A question from flags.
+
+    Raises:
+        QuestionError: it is none.
+    """
+    found = Question.of(said)
+    found.call()
+    return found
+
+
+def questions(file: Path, flags: Mapping[str, Any]) -> tuple[Question, ...]:
     """The calls of a file: a YAML list of mappings with the flags' names.
+
+    Args:
+        file: ``-`` is standard input.
+        flags: What holds for every call that does not say otherwise.
 
     Raises:
         QuestionError: it is none; says which call.
@@ -52,15 +66,16 @@ def questions(file: Path) -> tuple[Question, ...]:
         raise QuestionError(f"{file}: expected a list of calls, each with a url")
     if len(found) > MOST_CALLS:
         raise QuestionError(f"{file}: {len(found)} calls; at most {MOST_CALLS} at once")
-    return tuple(_question(each, f"{file}: call {number}") for number, each in enumerate(found))
+    return tuple(_of_file(each, flags, f"{file}: call {number}") for number, each in enumerate(found))
 
 
-def _question(said: Any, where: str) -> Question:
+def _of_file(said: Any, flags: Mapping[str, Any], where: str) -> Question:
     if not isinstance(said, dict):
         raise QuestionError(f"{where}: expected a mapping with a url, found {said!r}")
+    # Who decides is one thing: a call that says so says all of it.
+    own = WHO.intersection(said)
+    kept = {key: value for key, value in flags.items() if not (own and key in WHO)}
     try:
-        question = Question.of(said)
-        question.call()
+        return question({**kept, **said})
     except QuestionError as error:
         raise QuestionError(f"{where}: {error.message}") from error
-    return question
