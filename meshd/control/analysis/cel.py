@@ -1,14 +1,11 @@
 """Whether a text is an expression of CEL, the Common Expression Language. Pure.
 
 Telemetry filters and tags are CEL, which proxies evaluate; here only the
-grammar is looked at, as Istio does. Source: cel-spec, ``doc/langdef.md``.
+grammar is looked at, as Istio does. Which operator binds closer does not matter
+to that. Source: cel-spec, ``doc/langdef.md``.
 
-    Expr       = Or ["?" Or ":" Expr]
-    Or         = And {"||" And}
-    And        = Relation {"&&" Relation}
-    Relation   = Addition {("<" | "<=" | ">=" | ">" | "==" | "!=" | "in") Addition}
-    Addition   = Product {("+" | "-") Product}
-    Product    = Unary {("*" | "/" | "%") Unary}
+    Expr       = Operands ["?" Operands ":" Expr]
+    Operands   = Unary {("||" | "&&" | "<" | "<=" | ">=" | ">" | "==" | "!=" | "in" | "+" | "-" | "*" | "/" | "%") Unary}
     Unary      = {"!"} Member | {"-"} Member
     Member     = Primary {"." NAME ["(" [List] ")"] | "[" Expr "]" | "{" [Fields] "}"}
     Primary    = ["."] NAME ["(" [List] ")"] | "(" Expr ")" | "[" [List] "]" | "{" [Pairs] "}" | LITERAL
@@ -21,8 +18,8 @@ from collections.abc import Callable
 
 LONGEST = 16 * 1024
 """Characters of an expression."""
-DEEPEST = 100
-"""Expressions within one another (cel-go stops at 250 nested calls)."""
+DEEPEST = 48
+"""Expressions within one another; six Python calls each."""
 
 _TOKEN = re.compile(
     r"""\s*(?://[^\n]*\n?\s*)*(?:
@@ -56,8 +53,7 @@ _RESERVED = frozenset(
         "while",
     ]
 )
-_RELATIONS = ("<", "<=", ">=", ">", "==", "!=", "in")
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_OPERATORS = ("||", "&&", "<", "<=", ">=", ">", "==", "!=", "in", "+", "-", "*", "/", "%")
 
 
 def why_not_expression(text: str) -> str:
@@ -126,32 +122,17 @@ class _Parser:
         self._depth += 1
         if self._depth > DEEPEST:
             raise _Wrong(f"more than {DEEPEST} expressions are within one another")
-        self._or()
-        if self._take("?"):
-            self._or()
+        self._operands()
+        while self._take("?"):
+            self._operands()
             self._expect(":")
-            self._expression()
+            self._operands()
         self._depth -= 1
 
-    def _chain(self, part: Callable[[], None], *operators: str) -> None:
-        part()
-        while self._take(*operators):
-            part()
-
-    def _or(self) -> None:
-        self._chain(self._and, "||")
-
-    def _and(self) -> None:
-        self._chain(self._relation, "&&")
-
-    def _relation(self) -> None:
-        self._chain(self._addition, *_RELATIONS)
-
-    def _addition(self) -> None:
-        self._chain(self._product, "+", "-")
-
-    def _product(self) -> None:
-        self._chain(self._unary, "*", "/", "%")
+    def _operands(self) -> None:
+        self._unary()
+        while self._take(*_OPERATORS):
+            self._unary()
 
     def _unary(self) -> None:
         if self._take("!"):
