@@ -17,6 +17,7 @@ import types
 import typing
 from collections.abc import Callable
 from enum import Enum
+from functools import cache
 
 import attrs
 
@@ -183,8 +184,14 @@ def _tagged(members: list[type], codecs: Codecs) -> Codec:
     return Codec(write, read)
 
 
+@cache
+def _hints(kind: type) -> dict[str, typing.Any]:
+    """The types of a class's fields; working them out costs most of making its codec."""
+    return typing.get_type_hints(kind)
+
+
 def _record(kind: type, codecs: Codecs) -> Codec:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = [(field.name, codecs.of(hints[field.name]), _default(field)) for field in attrs.fields(kind)]
     readers = {name: codec.read for name, codec, _ in fields}
 
