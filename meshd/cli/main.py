@@ -20,7 +20,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshd import __version__
-from meshd.cli import control, demo, explain, gateway, proxy_status, sidecar, test, token, version
+from meshd.cli import analyze, control, demo, explain, gateway, proxy_status, sidecar, test, token, version
 from meshd.errors import ConfigError, MeshdError, StartError
 
 UNUSABLE_CONFIGURATION = 65
@@ -65,6 +65,7 @@ app.command("control")(control.control)
 app.command("sidecar")(sidecar.sidecar)
 app.command("gateway")(gateway.gateway)
 app.command("demo")(demo.demo)
+app.command("analyze")(analyze.analyze)
 app.command("explain")(explain.explain)
 app.command("test")(test.play)
 app.add_typer(token.app, name="token")

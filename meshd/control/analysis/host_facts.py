@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
@@ -34,6 +34,8 @@ class HostFacts:
     named: dict[str, str]
     """The mesh's own services by their first name; of several, the first by alphabet."""
 
+    subset_labels: dict[tuple[str, str], Mapping[str, str]]
+    """By host and subset."""
     routed: frozenset[tuple[str, str]]
     """The hosts and subsets to which some VirtualService routes."""
 
@@ -43,6 +45,7 @@ class HostFacts:
     ) -> HostFacts:
         """Look through all documents once."""
         subsets: dict[str, set[str]] = {}
+        labels: dict[tuple[str, str], Mapping[str, str]] = {}
         written: set[Key] = set()
         broken: set[str] = set()
         for document in documents:
@@ -50,6 +53,7 @@ class HostFacts:
             if isinstance(resource, DestinationRule):
                 host = hosts.resolve(resource.host, document.namespace, mesh.domain)
                 subsets.setdefault(host, set()).update(subset.name for subset in resource.subsets)
+                labels.update({(host, subset.name): subset.labels for subset in resource.subsets})
             elif isinstance(resource, KubernetesService):
                 if document.marks is not None:
                     written.add(document.key)
@@ -75,6 +79,7 @@ class HostFacts:
             tuple(host for host in mesh.by_host if hosts.is_wildcard(host)),
             tuple(host for host in subsets if hosts.is_wildcard(host)),
             named,
+            labels,
             frozenset(routed),
         )
 

@@ -50,7 +50,7 @@ def _unselected(facts: Facts, document: Document) -> Iterator[Problem]:
         return
     if not rule.subsets:
         return
-    workloads, certain = _labels_behind(facts, host)
+    workloads, certain = labels_behind(facts, host)
     if not workloads and not facts.complete:
         return  # Nobody is there yet.
     for index, subset in enumerate(rule.subsets):
@@ -65,7 +65,7 @@ def _unselected(facts: Facts, document: Document) -> Iterator[Problem]:
             )
 
 
-def _labels_behind(facts: Facts, host: str) -> tuple[list[Mapping[str, str]], bool]:
+def labels_behind(facts: Facts, host: str) -> tuple[list[Mapping[str, str]], bool]:
     """The labels of the workloads of a host; of all pods where nothing says which are its own.
 
     The second value: whether these are the ones that run, or none do. A

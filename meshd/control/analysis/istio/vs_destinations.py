@@ -14,7 +14,9 @@ from meshd.control import hosts
 from meshd.control.analysis.destinations import destinations
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.analysis.host_facts import HostFacts
+from meshd.control.analysis.istio.destination_rules import labels_behind
 from meshd.control.finding import Finding
+from meshd.control.workloads import selects
 
 NOT_FOUND = "IST0101"
 PORT_REQUIRED = "IST0112"
@@ -28,7 +30,7 @@ def destination_hosts(facts: Facts) -> Iterable[Finding]:
         for path, destination in destinations(document.resource):
             yield from told(document, _host(facts.hosts, document, destination, path))
         if document.resource.gateways:
-            yield from told(document, _passed_by(document, with_subsets))
+            yield from told(document, _passed_by(facts, document, with_subsets))
 
 
 def destination_subsets(facts: Facts) -> Iterable[Finding]:
@@ -70,13 +72,15 @@ def _with_subsets(facts: Facts) -> dict[str, list[Document]]:
     return found
 
 
-def _passed_by(document: Document, with_subsets: dict[str, list[Document]]) -> Iterator[Problem]:
+def _passed_by(facts: Facts, document: Document, with_subsets: dict[str, list[Document]]) -> Iterator[Problem]:
     """Routes of a gateway to a host whose subsets another VirtualService chooses, for sidecars only."""
     for index, route in enumerate(document.resource.http):
         for at, each in enumerate(route.route):
             if each.destination.subset:
                 continue
             for other in with_subsets.get(each.destination.host, ()):
+                if _chooses_everything(facts, other, each.destination.host):
+                    continue
                 yield warning(
                     ("spec", "http", index, "route", at, "destination", "host"),
                     f"the subsets that VirtualService {other.namespace}/{other.name} chooses for this host have no effect on "
@@ -105,3 +109,19 @@ def _subset(known: HostFacts, document: Document, target: Destination, path: Pat
             f'Referenced host+subset in destinationrule not found: "{target.host}+{target.subset}"',
             code=NOT_FOUND,
         )
+
+
+def _chooses_everything(facts: Facts, document: Document, written: str) -> bool:
+    """Whether the subsets that a VirtualService chooses for a host are each all the workloads there are."""
+    host = facts.hosts.resolve(written, document.namespace)
+    workloads, _ = labels_behind(facts, host)
+    chosen = {
+        each.destination.subset
+        for route in document.resource.http
+        for each in route.route
+        if each.destination.host == written
+    }
+    labels = [facts.hosts.subset_labels.get((host, subset)) for subset in chosen]
+    return bool(workloads) and all(
+        each is not None and all(selects(each.items(), workload) for workload in workloads) for each in labels
+    )
