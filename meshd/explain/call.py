@@ -37,9 +37,9 @@ class Tls(StrEnum):
 
     PLAINTEXT = "plaintext"
     TLS = "tls"
-    """TLS of anybody; a client certificate is shown where the server asks for one."""
+    """TLS of anybody, without a client certificate."""
     MTLS = "mtls"
-    """The mesh's mutual TLS."""
+    """Mutual TLS: the mesh's own, or with a client certificate that a server asks for."""
 
 
 SCHEME_PORTS: Final = {"http": 80, "https": 443, "tcp": 0}

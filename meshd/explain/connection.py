@@ -112,10 +112,11 @@ def _tls_mistake(tls: DownstreamTls | None, call: Call) -> str:
     mesh = tls.certificate == WORKLOAD
     if call.tls is Tls.PLAINTEXT:
         return f"this chain speaks {'mesh mTLS' if mesh else 'TLS'} and the client plaintext"
-    if mesh and tls.require_client_certificate and call.tls is not Tls.MTLS:
-        return "this chain wants a client certificate of the mesh (mTLS), and the client shows none"
-    if not mesh and call.tls is Tls.MTLS:
-        return "the client wants a server of the mesh, and this chain shows a certificate of its own"
+    if tls.require_client_certificate and call.tls is not Tls.MTLS:
+        whose = " of the mesh" if mesh else ""
+        return f"this chain wants a client certificate{whose} (mTLS), and the client shows none"
+    if not mesh and not tls.validation and call.tls is Tls.MTLS:
+        return "the client wants mTLS, and this chain shows a certificate of its own and asks for none"
     return ""
 
 

@@ -53,6 +53,8 @@ class Server:
     address: str
     port: int
     sidecar: bool
+    app_ports: tuple[int, ...] = ()
+    """Set where a service names the port: only the workload's container says its number."""
 
 
 def hop(world: World, view: Viewpoint, call: Call) -> Hop:
@@ -132,14 +134,16 @@ def _of_backend(backend: Backend) -> Server:
 
 
 def _of_known(known: Known, port: Port) -> Server:
+    number = port.target if isinstance(port.target, int) else _named_port(known, port)
     return Server(
         known.name,
         known.namespace,
         tuple(known.labels.items()),
         account_of(known),
         address_of(known),
-        port.target if isinstance(port.target, int) else _named_port(known, port),
+        number,
         sidecar=has_sidecar(known),
+        app_ports=(number,) if isinstance(port.target, str) else (),
     )
 
 
@@ -160,6 +164,7 @@ def _arrive(world: World, last: Hop, cluster: Cluster, server: Server) -> Hop:
         name=server.name,
         labels=server.labels,
         address=server.address,
+        app_ports=() if gateway else server.app_ports,
         trust_domain=last.view.scope.trust_domain,
     )
     mode = Direction.GATEWAY if gateway else Direction.INBOUND
