@@ -1,4 +1,4 @@
-"""PeerAuthentication and AuthorizationPolicy alone."""
+"""AuthorizationPolicy alone."""
 
 from __future__ import annotations
 
@@ -9,33 +9,12 @@ from tests.control.analysis.cases import said, text
 API = "security.istio.io/v1"
 
 
-def peer(spec: str) -> list[str]:
-    return said(text("PeerAuthentication", spec, api=API))
-
-
 def policy(spec: str, metadata: str = "") -> list[str]:
     return said(text("AuthorizationPolicy", spec, api=API, metadata=metadata))
 
 
 def rule(inner: str) -> list[str]:
     return policy(f"{{rules: [{{{inner}}}]}}")
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("{portLevelMtls: {8080: {mode: STRICT}}}", "portLevelMtls needs a selector"),
-        ("{selector: {matchLabels: {a: b}}, portLevelMtls: {}}", "portLevelMtls is empty"),
-        ("{selector: {matchLabels: {a: b}}, portLevelMtls: {0: {}}}", '"0" is not a port'),
-        ("{selector: {matchLabels: {a: b}}, portLevelMtls: {http: {}}}", '"http" is not a port'),
-        ("{selector: {matchLabels: {'*': b}}}", "a selector takes no wildcards"),
-        ("{mtls: {mode: STRCT}}", 'did you mean "STRICT"?'),
-    ],
-)
-def test_peer_authentication(spec: str, message: str) -> None:
-    assert any(message in line for line in peer(spec)), peer(spec)
-    assert peer("{selector: {matchLabels: {a: b}}, mtls: {mode: STRICT}, portLevelMtls: {8080: {mode: DISABLE}}}") == []
-    assert peer("{}") == []
 
 
 @pytest.mark.parametrize(
@@ -132,3 +111,39 @@ def test_dry_run() -> None:
         'warning MD0002 metadata.annotations["istio.io/dry-run"]: meshd does not report dry runs yet: the policy has no effect'
     ]
     assert policy("{}", annotation.replace("VALUE", "maybe"))[0].startswith("error metadata.annotations")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("namespaces: [a]", "notNamespaces: [a]", "principals: [a]", "notPrincipals: [a]"),
+        *("requestPrincipals: [a]", "notRequestPrincipals: [a]", "serviceAccounts: [a]"),
+    ],
+)
+def test_what_a_provider_cannot_be_asked(source: str) -> None:
+    found = policy(f"{{action: CUSTOM, provider: {{name: a}}, rules: [{{from: [{{source: {{{source}}}}}]}}]}}")
+    assert any("is not supported with action CUSTOM" in line for line in found), found
+
+
+@pytest.mark.parametrize("key", ["source.namespace", "source.principal", "request.auth.principal"])
+def test_conditions_a_provider_cannot_be_asked(key: str) -> None:
+    found = policy(f"{{action: CUSTOM, provider: {{name: a}}, rules: [{{when: [{{key: {key}, values: [a]}}]}}]}}")
+    assert any(f"{key} is not supported with action CUSTOM" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("to: [{operation: {methods: [GET]}}]", True),
+        ("from: [{source: {requestPrincipals: [a]}}]", True),
+        ("from: [{source: {principals: [a]}}], to: [{operation: {paths: [/a]}}]", True),
+        ("from: [{source: {principals: [a]}}]", False),
+        ("from: [{source: {serviceAccounts: [a]}}]", False),
+        ("to: [{operation: {methods: [GET], ports: ['80']}}]", False),
+        ("to: [{operation: {notPorts: ['80']}}]", False),
+        ("", False),
+    ],
+)
+def test_what_a_denial_means_to_opaque_ports(rule: str, *, told: bool) -> None:
+    found = policy(f"{{action: DENY, rules: [{{{rule}}}]}}")
+    assert any(line.startswith("warning spec.rules[0]: a DENY rule of HTTP attributes") for line in found) is told
