@@ -1,1 +1,1 @@
-"""What is wrong with documents: each alone (``validation``), and together (``references``)."""
+"""What is wrong with documents: each alone (``validation``), and together (``catalog``)."""
