@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -19,9 +19,10 @@ from meshd.api.document import Document
 from meshd.api.foreign import Foreign
 from meshd.api.networking.service_entry import ServiceEntry
 from meshd.api.networking.workload_entry import WorkloadEntry
-from meshd.api.security import MutualTLSMode
+from meshd.api.security import MutualTLSMode, PeerAuthentication
 from meshd.control.compiler.peer_authn import Decided, concerning, decided_at
 from meshd.control.mesh import Mesh
+from meshd.control.owned import Owned
 from meshd.control.services import Port, Service
 from meshd.control.workloads import selects
 
@@ -108,19 +109,29 @@ class WorkloadFacts:
         return found
 
     @cached_property
-    def _policies(self) -> dict[str, Any]:
-        found: dict[str, list[Any]] = {}
-        for policy in self._mesh.peer_authentications:
-            found.setdefault(policy.namespace, []).append(policy)
+    def _policies(self) -> dict[tuple[str, str, str], list[tuple[int, Owned[PeerAuthentication]]]]:
+        """PeerAuthentications with their rank, by namespace and one pair of their selector ("" for those without)."""
+        found: dict[tuple[str, str, str], list[tuple[int, Owned[PeerAuthentication]]]] = {}
+        for rank, policy in enumerate(self._mesh.peer_authentications):
+            selector = policy.resource.selector
+            pairs = list(selector.matchLabels.items()) if selector is not None else []
+            pair = min(pairs, key=lambda each: len(found.get((policy.namespace, *each), ())), default=("", ""))
+            found.setdefault((policy.namespace, *pair), []).append((rank, policy))
         return found
+
+    def _concerning(self, namespace: str, labels: Labels) -> tuple[Owned[PeerAuthentication], ...]:
+        """Those that can be for a workload, older first."""
+        spaces = dict.fromkeys((self._mesh.root_namespace, namespace))
+        keys = [(space, *pair) for space in spaces for pair in (("", ""), *labels)]
+        return tuple(
+            policy for _, policy in sorted((each for key in keys for each in self._policies.get(key, ())), key=_rank)
+        )
 
     def decided(self, namespace: str, labels: Labels, port: int) -> Decided:
         """What a workload's port takes, by the PeerAuthentications there are, and which of them says so."""
         key = (namespace, labels, port)
         if key not in self._decided:
-            root = self._mesh.root_namespace
-            own = self._policies.get(namespace, ()) if namespace != root else ()
-            policies = concerning((*self._policies.get(root, ()), *own), namespace, root)
+            policies = concerning(self._concerning(namespace, labels), namespace, self._mesh.root_namespace)
             self._decided[key] = decided_at(policies, namespace, labels, port)
         return self._decided[key]
 
@@ -132,6 +143,10 @@ class WorkloadFacts:
         """What the workloads behind a service's port take; by its selector when no workload is known."""
         labels = {known.labels for known in self.of_service(service)} or {service.selector}
         return [self.decided(service.namespace, each, number_of(port)) for each in sorted(labels)]
+
+
+def _rank(ranked: tuple[int, Owned[PeerAuthentication]]) -> int:
+    return ranked[0]
 
 
 def number_of(port: Port) -> int:

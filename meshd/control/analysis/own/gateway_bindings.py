@@ -17,6 +17,7 @@ from meshd.api.networking.virtual_service import VirtualService
 from meshd.api.problem import Problem
 from meshd.control import hosts
 from meshd.control.analysis.facts import Facts, told
+from meshd.control.analysis.name_index import NameIndex
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.analysis.own.viewers import NETWORKING, gateway_names
 from meshd.control.finding import Finding
@@ -63,24 +64,36 @@ class _Bound:
     admitted: bool
 
 
-def _serving(facts: Facts, document: Document) -> list[_Bound] | None:
-    """The servers whose hosts meet those of a VirtualService; None when a gateway is not known."""
-    found: list[_Bound] = []
-    for name in gateway_names(document):
-        gateway = facts.by_key.get(Key(NETWORKING, "Gateway", *name))
-        if gateway is None:
-            return None
-        for server in gateway.resource.servers:
-            meeting = [each for each in server.hosts if _meets(each, document)]
-            if meeting:
-                admitted = any(_admits(each, gateway.namespace, document.namespace) for each in meeting)
-                found.append(_Bound(gateway, server, admitted))
-    return found
+@attrs.frozen(eq=False)
+class _Servers:
+    """The servers of every gateway by their hosts. Each gateway is put in order once."""
 
+    facts: Facts
+    _by_gateway: dict[tuple[str, str], NameIndex[tuple[Server, str]] | None] = attrs.field(factory=dict)
 
-def _meets(host: str, document: Document) -> bool:
-    plain = host.rpartition("/")[2]
-    return any(hosts.overlaps(plain, each) for each in document.resource.hosts)
+    def serving(self, document: Document) -> list[_Bound] | None:
+        """The servers whose hosts meet those of a VirtualService; None when a gateway is not known."""
+        found: list[_Bound] = []
+        for name in gateway_names(document):
+            gateway = self.facts.by_key.get(Key(NETWORKING, "Gateway", *name))
+            index = self._index(name, gateway)
+            if gateway is None or index is None:
+                return None
+            met: dict[int, _Bound] = {}
+            for host in document.resource.hosts:
+                for server, written in index.overlapping(host):
+                    before = met.get(id(server))
+                    admitted = _admits(written, gateway.namespace, document.namespace)
+                    met[id(server)] = _Bound(gateway, server, admitted or (before is not None and before.admitted))
+            found += met.values()
+        return found
+
+    def _index(self, name: tuple[str, str], gateway: Document | None) -> NameIndex[tuple[Server, str]] | None:
+        if name not in self._by_gateway:
+            servers = gateway.resource.servers if gateway is not None else ()
+            pairs = ((host.rpartition("/")[2], (server, host)) for server in servers for host in server.hosts)
+            self._by_gateway[name] = NameIndex(pairs) if gateway is not None else None
+        return self._by_gateway[name]
 
 
 def _admits(host: str, owner: str, namespace: str) -> bool:
@@ -97,36 +110,17 @@ def hosts_without_routes(facts: Facts) -> Iterable[Finding]:
             bound.setdefault(name, []).append(document)
     for gateway in facts.all(Gateway):
         services = bound.get((gateway.namespace, gateway.name), [])
-        names = _Names(services)
+        names = NameIndex((host, each.namespace) for each in services for host in each.resource.hosts)
         problems: list[Problem] = []
         for index, server in enumerate(gateway.resource.servers):
             if form_of(server) is None or (server.tls is not None and server.tls.httpsRedirect):
                 continue
             for at, host in enumerate(server.hosts):
-                if not names.meet(host, gateway.namespace):
+                spaces = names.overlapping(host.rpartition("/")[2])
+                if not any(_admits(host, gateway.namespace, space) for space in spaces):
                     path: Path = ("spec", "servers", index, "hosts", at)
                     problems.append(_without_routes(path, host, server, any_bound=bool(services)))
         yield from told(gateway, problems)
-
-
-class _Names:
-    """The hosts of the VirtualServices of one gateway, to be met quickly. Never changes."""
-
-    def __init__(self, services: Iterable[Document]) -> None:
-        self._spaces: dict[str, set[str]] = {}
-        for document in services:
-            for host in document.resource.hosts:
-                self._spaces.setdefault(host, set()).add(document.namespace)
-        self._wild = [host for host in self._spaces if hosts.is_wildcard(host)]
-
-    def meet(self, host: str, owner: str) -> bool:
-        """Whether some VirtualService that a server's host admits has routes for it."""
-        plain = host.rpartition("/")[2]
-        if hosts.is_wildcard(plain):
-            met: Iterable[str] = (each for each in self._spaces if hosts.overlaps(plain, each))
-        else:
-            met = (*((plain,) if plain in self._spaces else ()), *(e for e in self._wild if hosts.covers(e, plain)))
-        return any(_admits(host, owner, space) for each in met for space in self._spaces[each])
 
 
 def _without_routes(path: Path, host: str, server: Server, *, any_bound: bool) -> Problem:
@@ -143,14 +137,15 @@ def _without_routes(path: Path, host: str, server: Server, *, any_bound: bool) -
 
 def bindings(facts: Facts) -> Iterable[Finding]:
     """VirtualServices whose gateways only redirect, do not admit them, or speak another protocol."""
+    servers = _Servers(facts)
     for document in facts.all(VirtualService):
         if document.resource.hosts:
-            yield from told(document, _bindings(facts, document))
+            yield from told(document, _bindings(facts, servers, document))
 
 
-def _bindings(facts: Facts, document: Document) -> Iterator[Problem]:
+def _bindings(facts: Facts, servers: _Servers, document: Document) -> Iterator[Problem]:
     service: VirtualService = document.resource
-    serving = _serving(facts, document)
+    serving = servers.serving(document)
     if serving is None:
         return
     by_gateway: dict[Key, list[_Bound]] = {}

@@ -13,9 +13,9 @@ from meshd.api.networking.destination_rule import ClientTLSmode, ClientTLSSettin
 from meshd.api.problem import Problem
 from meshd.api.security import AuthorizationPolicy, MutualTLSMode
 from meshd.control.analysis.facts import Facts, told
+from meshd.control.analysis.name_index import NameIndex
 from meshd.control.analysis.own.policy_reach import reach_of
 from meshd.control.analysis.own.remarks import remark
-from meshd.control.analysis.own.visibility import Suffixes
 from meshd.control.compiler.peer_authn import Decided
 from meshd.control.finding import Finding
 from meshd.control.hosts import is_wildcard
@@ -32,7 +32,7 @@ def tls_conflicts(facts: Facts) -> Iterable[Finding]:
     """TLS settings towards services whose PeerAuthentication asks for the opposite."""
     if not facts.mesh.peer_authentications:
         return
-    by_suffix: Suffixes | None = None
+    by_name: NameIndex[Service] | None = None
     for document in facts.all(DestinationRule):
         rule: DestinationRule = document.resource
         settings = list(_settings(rule))
@@ -40,8 +40,8 @@ def tls_conflicts(facts: Facts) -> Iterable[Finding]:
             continue
         host = facts.hosts.resolve(rule.host, document.namespace)
         if is_wildcard(host):
-            by_suffix = by_suffix or Suffixes(facts.mesh.services)
-            services = tuple(by_suffix.covered(host))
+            by_name = by_name or NameIndex((each.host, each) for each in facts.mesh.services)
+            services = tuple(by_name.covered(host))
         else:
             services = facts.mesh.by_host.get(host, ())
         own = [each for each in services if each.source is Source.WORKLOADS and not each.external]

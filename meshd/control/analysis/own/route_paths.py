@@ -35,53 +35,60 @@ def route_paths(facts: Facts) -> Iterable[Finding]:
 
 
 def _of_service(service: VirtualService) -> Iterator[Problem]:
+    elsewhere = _Elsewhere(service.http)
     for index, route in enumerate(service.http):
         here: Path = ("spec", "http", index)
         for at, match in enumerate(route.match):
             yield from _regexes(match, (*here, "match", at))
             yield from _plain_path(match, (*here, "match", at))
-        yield from _prefixes(service.http, index, here)
+            yield from _prefix(elsewhere, match, index, (*here, "match", at))
         yield from _rewrite(route, here)
 
 
-def _prefixes(routes: tuple[HTTPRoute, ...], index: int, path: Path) -> Iterator[Problem]:
+class _Elsewhere:
+    """Which prefixes rules have, and what rules do, to ask what a later one would do with a path. Never changes."""
+
+    def __init__(self, routes: tuple[HTTPRoute, ...]) -> None:
+        self._actions = [attrs.evolve(route, name="", match=()) for route in routes]
+        self._first: dict[str, int] = {}
+        self._last: dict[str, list[int]] = {}
+        for index, route in enumerate(routes):
+            for prefix in _prefixes(route):
+                self._first.setdefault(prefix, index)
+                self._last.setdefault(prefix, []).append(index)
+
+    def knows_slash(self, prefix: str, index: int) -> bool:
+        """Whether the author knows: the same prefix stands there, or before, with its slash."""
+        return self._first.get(f"{prefix}/", index + 1) <= index
+
+    def would_differ(self, prefix: str, index: int) -> bool:
+        """Whether a later rule would take longer words than ``prefix`` and do something else with them."""
+        beginnings = (prefix[:length] for length in range(len(prefix) + 1))
+        last = [rules[-1] for each in beginnings if (rules := self._last.get(each)) and rules[-1] > index]
+        return any(self._actions[each] != self._actions[index] for each in last)
+
+
+def _prefixes(route: HTTPRoute) -> set[str]:
+    """The path prefixes that a rule takes; "" is every path."""
+    if not route.match:
+        return {""}
+    taken = (("" if match.uri is None else match.uri.prefix) for match in route.match)
+    return {prefix for prefix in taken if prefix is not None}
+
+
+def _prefix(elsewhere: _Elsewhere, match: HTTPMatchRequest, index: int, path: Path) -> Iterator[Problem]:
     """A prefix that ends within a word, where the longer words would have gone elsewhere."""
-    route = routes[index]
-    elsewhere = next((each for each in routes[index + 1 :] if _does(each) != _does(route)), None)
-    if elsewhere is None:
+    prefix = match.uri.prefix if match.uri is not None else None
+    if not prefix or not prefix[-1].isalnum() or elsewhere.knows_slash(prefix, index):
         return
-    for at, match in enumerate(route.match):
-        prefix = match.uri.prefix if match.uri is not None else None
-        if not prefix or not prefix[-1].isalnum() or _has_slashed_twin(routes[: index + 1], prefix):
-            continue
-        if not any(_would_take(each, f"{prefix}x") for each in routes[index + 1 :] if _does(each) != _does(route)):
-            continue
+    if elsewhere.would_differ(prefix, index):
         yield remark(
             PREFIX_WITHIN_WORD,
-            (*path, "match", at, "uri", "prefix"),
+            (*path, "uri", "prefix"),
             f'the prefix "{prefix}" also takes "{prefix}x", which a later rule would serve otherwise: prefixes do not '
             f'end at a slash; where that is not meant, write exact "{prefix}" and prefix "{prefix}/"',
             at_value=True,
         )
-
-
-def _does(route: HTTPRoute) -> HTTPRoute:
-    """A rule without its conditions."""
-    return attrs.evolve(route, name="", match=())
-
-
-def _has_slashed_twin(routes: Iterable[HTTPRoute], prefix: str) -> bool:
-    """Whether the author knows: the same prefix stands there with its slash."""
-    return any(match.uri is not None and match.uri.prefix == f"{prefix}/" for route in routes for match in route.match)
-
-
-def _would_take(route: HTTPRoute, path: str) -> bool:
-    if not route.match:
-        return True
-    return any(
-        match.uri is None or (match.uri.prefix is not None and path.startswith(match.uri.prefix))
-        for match in route.match
-    )
 
 
 def _rewrite(route: HTTPRoute, path: Path) -> Iterator[Problem]:

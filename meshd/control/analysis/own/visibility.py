@@ -11,6 +11,7 @@ from meshd.api.problem import Problem
 from meshd.control import hosts
 from meshd.control.analysis.destinations import destinations
 from meshd.control.analysis.facts import Facts, told
+from meshd.control.analysis.name_index import NameIndex
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.analysis.own.viewers import viewers
 from meshd.control.finding import Finding
@@ -69,11 +70,11 @@ def wildcards(facts: Facts) -> Iterable[Finding]:
                 exact.add(facts.hosts.resolve(host, document.namespace))
     if not patterns:
         return
-    by_suffix = Suffixes(facts.mesh.services)
+    services = NameIndex((service.host, service) for service in facts.mesh.services)
     for document, index, pattern in patterns:
         taken = sorted(
             service.host
-            for service in by_suffix.covered(pattern)
+            for service in services.covered(pattern)
             if service.host not in exact
             and service.namespace != document.namespace
             and not hosts.is_wildcard(service.host)
@@ -91,25 +92,6 @@ def _takes(pattern: str, index: int, taken: list[str]) -> Problem:
         "of these rules matches gets 404 there; name the hosts that are meant",
         at_value=True,
     )
-
-
-class Suffixes:
-    """Services by the ends of their hosts, to find those that a wildcard covers. Never changes."""
-
-    def __init__(self, services: Iterable[Service]) -> None:
-        self._all = tuple(services)
-        self._by_end: dict[str, list[Service]] = {}
-        for service in self._all:
-            end = service.host
-            while end:
-                _, _, end = end.partition(".")
-                self._by_end.setdefault(end, []).append(service)
-
-    def covered(self, pattern: str) -> Iterable[Service]:
-        """The services that ``pattern`` stands for; an exact host stands for itself."""
-        if pattern.startswith("*."):
-            return self._by_end.get(pattern[2:], ())
-        return (service for service in self._all if hosts.covers(pattern, service.host))
 
 
 def without_endpoints(facts: Facts) -> Iterable[Finding]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.control.analysis.own.visibility import Suffixes, unseen_hosts, wildcards, without_endpoints
-from meshd.control.services import Service
+from meshd.control.analysis.own.visibility import unseen_hosts, wildcards, without_endpoints
 from tests.control.analysis.cases import text
 from tests.control.analysis.own.cases import lines, service, virtual_service, workload
 
@@ -75,15 +74,6 @@ def test_a_wildcard_that_takes_services_over() -> None:
 )
 def test_wildcards_that_take_nobody_over(documents: tuple[str, ...]) -> None:
     assert lines(wildcards, *documents) == []
-
-
-def test_suffixes_agree_with_comparing_all() -> None:
-    services = [Service(host, host, "n", ()) for host in ("a.b.c", "x-a.b.c", "b.c", "c", "*.b.c")]
-    found = Suffixes(services)
-    assert [each.host for each in found.covered("*.b.c")] == ["a.b.c", "x-a.b.c", "*.b.c"]
-    assert [each.host for each in found.covered("*-a.b.c")] == ["x-a.b.c"]
-    assert [each.host for each in found.covered("a.b.c")] == ["a.b.c"]
-    assert len(list(found.covered("*"))) == 5
 
 
 LOST = service("a", PORT, selector="app: a")
