@@ -56,8 +56,6 @@ def _name(name: str, path: Path, *, host: bool) -> Iterator[Problem]:
 
 def _edit(side: str, verb: str, name: str, value: str, path: Path) -> Iterator[Problem]:
     found = [*_name(name, path, host=side == "request"), *checks.header_value(value, path)]
-    if not found and (reason := why_not_format(value)):
-        found.append(error(path, f'the header value configuration "{value}" is invalid: {reason}'))
     yield from found
     if found or (verb == "add" and name.lower() in _HOST_NAMES):
         return
@@ -67,7 +65,9 @@ def _edit(side: str, verb: str, name: str, value: str, path: Path) -> Iterator[P
     try:
         check_operations(Edits(set=edit) if verb == "set" else Edits(add=edit), request=side == "request")
     except ConfigError as caught:
-        if "%" in value:
+        if reason := why_not_format(value):
+            yield error(path, f'the header value configuration "{value}" is invalid: {reason}')
+        elif "%" in value:
             yield warning(path, f"{caught.message}; this edit is left out", code=FIELD_NOT_SUPPORTED)
         else:
             yield error(path, caught.message)

@@ -17,7 +17,7 @@ from meshd.control.analysis.validate_headers import why_not_format
         "100%%",
         "%HOSTNAME%",
         "prefix %HOSTNAME% suffix",
-        "%REQ(X-A?:path):10%",
+        "%REQ(X-A?:path)%",
         '%UPSTREAM_METADATA(["a", "b"])%',
         '%UPSTREAM_METADATA( [ "a" , "b" ] ) %',
         "%PER_REQUEST_STATE(a.b)%",
