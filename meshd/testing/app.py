@@ -30,6 +30,7 @@ from meshd.net.connection import Connection, Listener, Network
 from meshd.net.timers import Timers
 from meshd.testing.answer import Answer
 from meshd.testing.fields import Fields, FieldView, headers_of
+from meshd.testing.talk import Talk, echo_bytes, listen_only, reset_at_once, talk_of
 
 
 @attrs.frozen(eq=False)
@@ -58,9 +59,11 @@ class Action:
     """How to answer one request; made by ``respond`` and its kin."""
 
     act: Act = attrs.field(repr=False)
+    talk: Talk | None = attrs.field(default=None, repr=False)
+    """The same for a connection that is not HTTP, where it means something."""
 
 
-Behaviour: TypeAlias = "int | bytes | str | Action | Callable[[Received], Any]"
+Behaviour: TypeAlias = "int | bytes | str | Action | Callable[[Received], Any] | Callable[[Connection], Any]"
 Script: TypeAlias = "Behaviour | list[Behaviour]"
 
 
@@ -109,7 +112,7 @@ def echo(status: int = 200) -> Action:
         fields = headers_of({"x-echo-method": received.method, "x-echo-path": received.path})
         await stream.respond(ResponseHead(status, fields, length=len(received.body)), received.body, end=True)
 
-    return Action(act)
+    return Action(act, echo_bytes)
 
 
 def hang() -> Action:
@@ -121,7 +124,7 @@ def hang() -> Action:
         await gone.wait()
         raise ConnectionLost("the client gave up")
 
-    return Action(act)
+    return Action(act, listen_only)
 
 
 def reset() -> Action:
@@ -130,7 +133,7 @@ def reset() -> Action:
     async def act(stream: ServerStream, _received: Received) -> None:
         stream.abort(ConnectionLost("reset by the fake service"))
 
-    return Action(act)
+    return Action(act, reset_at_once)
 
 
 def action_of(behaviour: Behaviour) -> Action:
@@ -153,7 +156,7 @@ def action_of(behaviour: Behaviour) -> Action:
         )
 
     async def act(stream: ServerStream, received: Received) -> None:
-        result = behaviour(received)
+        result: Any = behaviour(received)  # type: ignore[arg-type]
         if inspect.isawaitable(result):
             result = await result
         await action_of(result).act(stream, received)
@@ -172,6 +175,8 @@ class Site:
     address: Address
     """Where it listens, as seen from the machine."""
     timers: Timers
+    http: bool = True
+    """False: it is given connections instead of requests."""
 
 
 class FakeApp:
@@ -190,8 +195,8 @@ class FakeApp:
         """Is told every request."""
         self._site = site
         self._call = call
-        self._script: list[Action] = []
-        self._again: list[Action] = []
+        self._script: list[Any] = []
+        self._again: list[Any] = []
         self._scope: trio.CancelScope | None = None
         self._ended = trio.Event()
         self.behave(script)
@@ -199,7 +204,7 @@ class FakeApp:
     def behave(self, script: Script) -> None:
         """Answer so from the next request on."""
         behaviours: Iterable[Behaviour] = script if isinstance(script, list) else [script]
-        self._script = [action_of(each) for each in behaviours]
+        self._script = [action_of(each) if self._site.http else talk_of(each) for each in behaviours]
         if not self._script:
             raise TypeError("an empty script says nothing: give at least one behaviour")
         self._again = list(self._script)
@@ -248,7 +253,13 @@ class FakeApp:
 
     async def _serve_one(self, connection: Connection) -> None:
         try:
-            await serve_connection(connection, self._handle, timers=self._site.timers)
+            if self._site.http:
+                await serve_connection(connection, self._handle, timers=self._site.timers)
+            else:
+                await self._next()(connection)
+        except ConnectionLost:
+            # Whoever talked to it has gone; that is the other side's business.
+            pass
         finally:
             connection.abort(ConnectionLost("the application has stopped"))
 
@@ -270,13 +281,16 @@ class FakeApp:
         self.requests.append(received)
         if self.on_request is not None:
             self.on_request(received)
-        action = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+        action = self._next()
         self.unanswered.append(received)
         try:
             await action.act(stream, received)
         finally:
             if received in self.unanswered:
                 self.unanswered.remove(received)
+
+    def _next(self) -> Any:
+        return self._script.pop(0) if len(self._script) > 1 else self._script[0]
 
 
 def _bytes(body: bytes | str) -> bytes:

@@ -157,6 +157,14 @@ class Client:
             head.status, FieldView(head.headers), body, took, served_by, record, hosts, trailers, call.line, "", service
         )
 
+    async def connect(self, to: Address) -> Connection:
+        """A plain connection.
+
+        Raises:
+            MeshdError: it was refused.
+        """
+        return await self._network.connect(to)
+
     def close(self) -> None:
         """Close the connections that are free."""
         for clients in self._free.values():

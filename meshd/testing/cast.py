@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 PORT = 9080
 """Where applications listen unless something else is said: Bookinfo's port."""
-PROTOCOLS = ("http", "http2", "grpc")
+PROTOCOLS = ("http", "http2", "grpc", "tcp")
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+VERSION = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+"""A label's value (Kubernetes)."""
+ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 CONTROLLERS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 
 
@@ -85,24 +88,43 @@ def scripts(
     return found or {"": behaviour}
 
 
-def check(name: str, namespace: str, protocol: str, services: Mapping[str, Service]) -> None:
+def check(part: Part, versions: Iterable[str], protocol: str, services: Mapping[str, Service]) -> None:
     """See that a service can be added.
 
     Raises:
         ValueError: it cannot; says why.
     """
-    for what, text in (("service", name), ("namespace", namespace)):
-        if DNS_LABEL.fullmatch(text) is None:
-            raise ValueError(
-                f"{text!r} is no name of a {what}: expected letters a to z, digits and dashes, as in reviews"
-            )
+    name, namespace = part.service, part.namespace
+    wrong = misnamed(name, namespace, part.account, versions)
+    if wrong:
+        raise ValueError(wrong)
     if protocol not in PROTOCOLS:
         raise ValueError(f"{protocol!r} is no protocol of a service: it must be one of {', '.join(PROTOCOLS)}")
+    if not 0 < part.port < 65536:
+        raise ValueError(f"{part.port} is no port: expected 1 to 65535")
     if any((each.name, each.namespace) == (name, namespace) for each in services.values()):
         raise ValueError(
             f"there is a service {name!r} in namespace {namespace!r} already;"
             " let it answer otherwise with .behave(...), or give all its versions at once"
         )
+
+
+def misnamed(name: str, namespace: str, account: str, versions: Iterable[str]) -> str:
+    """Which of a service's names cannot be one, and what one is like; "" when they all can."""
+    named = [
+        ("a service", name, DNS_LABEL, "reviews"),
+        ("a namespace", namespace, DNS_LABEL, "default"),
+        ("a service account", account, ACCOUNT, "bookinfo-reviews"),
+        *(("a version", version, VERSION, "v1") for version in versions if version),
+    ]
+    return next(
+        (
+            f"{text!r} is no name of {what}: expected letters, digits and dashes, as in {example}"
+            for what, text, pattern, example in named
+            if pattern.fullmatch(text) is None
+        ),
+        "",
+    )
 
 
 def workload_name(service: str, version: str) -> str:
@@ -119,12 +141,10 @@ def as_version(part: Part, version: str) -> Part:
 
 def service_document(part: Part, protocol: str) -> str:
     """A Service whose port speaks something else than HTTP/1.1; a sidecar's registration cannot say that yet."""
-    return (
-        f"apiVersion: v1\nkind: Service\nmetadata: {{name: {part.service}, namespace: {part.namespace}}}\n"
-        f"spec:\n  selector: {{meshd.dev/service: {part.service}}}\n"
-        f"  ports:\n  - {{name: {protocol}-80, port: 80, targetPort: {part.port}}}\n"
-        f"  - {{name: {protocol}, port: {part.port}, targetPort: {part.port}}}\n"
-    )
+    ports = [(protocol, part.port), *([(f"{protocol}-80", 80)] if protocol != "tcp" else [])]
+    lines = [f"  - {{name: {name}, port: {port}, targetPort: {part.port}}}" for name, port in ports]
+    head = f"apiVersion: v1\nkind: Service\nmetadata: {{name: {part.service}, namespace: {part.namespace}}}\nspec:\n"
+    return f"{head}  selector: {{meshd.dev/service: {part.service}}}\n  ports:\n" + "\n".join(lines)
 
 
 def declared(name: str, namespace: str, documents: Iterable[Document]) -> Role:

@@ -12,6 +12,7 @@ import trio
 
 from meshd.certs.contexts import TlsContexts
 from meshd.modes.feeds import Nobody
+from meshd.modes.settings import ServiceBind
 from meshd.modes.settings import Workload as Account
 from meshd.net.address import Address
 from meshd.net.memory import MemoryMachine, MemoryNetwork, StaticResolver
@@ -31,7 +32,8 @@ class Part:
     """Which part a workload plays.
 
     ``account`` is its service account, ``labels`` all its labels but ``app``,
-    ``port`` where its application listens.
+    ``port`` where its application listens, ``binds`` the services (``db:5432``)
+    that it connects to.
     """
 
     service: str
@@ -39,7 +41,25 @@ class Part:
     account: str
     labels: tuple[tuple[str, str], ...]
     port: int
+    http: bool = True
+    binds: tuple[str, ...] = ()
     sidecar: bool = True
+
+
+FIRST_BIND = 20_000
+"""The local port of a workload's first bind."""
+
+
+def bind_of(text: str, port: int) -> ServiceBind:
+    """A local port for ``db:5432``.
+
+    Raises:
+        ValueError: it names no service and port.
+    """
+    host, _, number = text.rpartition(":")
+    if not host or not number.isdecimal():
+        raise ValueError(f"{text!r} names no service and port: expected SERVICE:PORT, as in db:5432")
+    return ServiceBind(host, int(number), Address(LOOPBACK, port))
 
 
 class Machines:
@@ -82,7 +102,8 @@ class Machines:
         """A machine with an application and its sidecar, both started."""
         ip, machine = self._machine()
         workload = Workload(name, Address(ip, part.port), Client(machine, self._neighbours), self._ready)
-        site = Site(self._nursery, machine, Address(LOOPBACK if part.sidecar else "", part.port), self._timers)
+        here = Address(LOOPBACK if part.sidecar else "", part.port)
+        site = Site(self._nursery, machine, here, self._timers, part.http)
         workload.app = FakeApp(name, script, site, workload.call)
         self._by_ip[ip] = workload, part.service
         workload.app.start()
@@ -95,7 +116,9 @@ class Machines:
 
     def _sidecar(self, workload: Workload, part: Part, control: ControlProcess) -> ProxyProcess:
         app = Address(LOOPBACK, part.port)
-        stand = Stand(part.service, part.namespace, part.account, part.labels, app, workload.ip)
+        workload.binds = {bind: bind_of(bind, FIRST_BIND + n) for n, bind in enumerate(part.binds)}
+        binds = tuple(workload.binds.values())
+        stand = Stand(part.service, part.namespace, part.account, part.labels, app, workload.ip, binds)
         name = f"{workload.name}.{part.namespace}"
         access: Access = partial(control.access, part.account, part.namespace)
         program = sidecar_program(stand, access, self._directory / name)

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Coroutine, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from meshd.testing.calls import TIMEOUT, Call
 from meshd.testing.control import HOST as CONTROL_HOST
 from meshd.testing.control import ControlProcess
 from meshd.testing.fields import Fields
+from meshd.testing.harm import unplugged, wires_of
 from meshd.testing.loading import read_all, refuse, yaml_files
 from meshd.testing.machines import Machines, Part
 from meshd.testing.proxies import ProxyProcess
@@ -218,6 +219,7 @@ class Mesh:
         labels: Mapping[str, str] | None = None,
         port: int = 0,
         protocol: str = "http",
+        binds: Sequence[str] = (),
         sidecar: bool = True,
         **by_version: Script,
     ) -> Service:
@@ -234,12 +236,14 @@ class Mesh:
             account: Its service account; the service's name unless given.
             labels: More labels.
             port: Where the applications listen; 9080, or what a Service of this name in the store says.
-            protocol: ``http``, ``http2`` or ``grpc``: what the service's port is declared as, unless the store does.
+            protocol: ``http``, ``http2``, ``grpc`` or ``tcp``: what the service's port is declared as, unless the
+                store does. With ``tcp`` behaviours are those of ``testing/talk.py``.
+            binds: Services that its applications reach by ``Workload.connect``: ``("db:5432",)``; each gets a local
+                port of its sidecar, as ``meshd sidecar --bind`` makes.
             sidecar: False gives machines without a sidecar: known to the mesh by documents only.
             by_version: Label ``version`` and behaviour of each workload, instead of one without a version.
         """
         scripts = cast.scripts(name, behaviour, versions, by_version, self.service)
-        cast.check(name, namespace, protocol, self.services)
         declared = cast.declared(name, namespace, self.store.documents)
         part = Part(
             name,
@@ -247,8 +251,11 @@ class Mesh:
             account or declared.account or name,
             tuple(sorted({**declared.labels, **(labels or {})}.items())),
             port or declared.port or cast.PORT,
+            protocol != "tcp",
+            tuple(binds),
             sidecar,
         )
+        cast.check(part, scripts, protocol, self.services)
         if protocol != "http" and not declared.known:
             self.store.put(f"service/{namespace}/{name}", cast.service_document(part, protocol))
         added = tuple(
@@ -367,34 +374,11 @@ class Mesh:
 
     def wires(self, host: str = "") -> tuple[Wire, ...]:
         """The connections that are open, or those of one machine: to be cut, stalled, slowed down."""
-        wires = self.network.wires
-        return tuple(wire for wire in wires if not host or host in (wire.client.local.host, wire.server.local.host))
+        return wires_of(self.network, host)
 
-    @contextmanager
-    def unplugged(self, *hosts: str) -> Iterator[None]:
+    def unplugged(self, *hosts: str) -> AbstractContextManager[None]:
         """Take machines off the network for the length of the block: nothing arrives, nothing is refused."""
-        before = self.network.on_wire
-        stalled = [wire for host in hosts for wire in self.wires(host)]
-
-        def plug(wire: Wire) -> None:
-            if before is not None:
-                before(wire)
-            # A machine off the network can be reached by nobody, and reaches nobody but itself.
-            if wire.client.local.host in hosts:
-                wire.stall()
-                stalled.append(wire)
-
-        for wire in stalled:
-            wire.stall()
-        self.network.silent.update(hosts)
-        self.network.on_wire = plug
-        try:
-            yield
-        finally:
-            self.network.silent.difference_update(hosts)
-            self.network.on_wire = before
-            for wire in stalled:
-                wire.resume()
+        return unplugged(self.network, hosts)
 
     async def _wait(self) -> None:
         if self._unsettled:

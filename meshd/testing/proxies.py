@@ -21,6 +21,7 @@ from meshd.modes.settings import (
     Logging,
     PortMap,
     ProxySettings,
+    ServiceBind,
     SidecarSettings,
     Workload,
 )
@@ -141,6 +142,7 @@ class Stand:
     """The application, seen from the machine."""
     advertised: str
     """The machine's address."""
+    binds: tuple[ServiceBind, ...] = ()
 
 
 def sidecar_program(stand: Stand, access: Access, state: Path) -> Callable[[Callable[..., None]], Proxy]:
@@ -152,6 +154,7 @@ def sidecar_program(stand: Stand, access: Access, state: Path) -> Callable[[Call
             inbound=Listening(Address("", INBOUND_PORT), asked=True),
             outbound=Listening(OUTBOUND, asked=True),
             advertise=Address(stand.advertised, 0),
+            binds=stand.binds,
             workload=Workload(stand.namespace, stand.account, stand.service, stand.labels),
             control=access(),
             state=state,

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from meshd.api.convert import suggestion
+from meshd.modes.settings import ServiceBind
 from meshd.net.address import Address
+from meshd.net.connection import Connection
 from meshd.testing.answer import Answer
 from meshd.testing.app import FakeApp, Received, Script
 from meshd.testing.calls import TIMEOUT, Call, Client
@@ -40,6 +42,8 @@ class Workload:
         self.address = address
         self.app: FakeApp
         self.sidecar: ProxyProcess | None = None
+        self.binds: dict[str, ServiceBind] = {}
+        """The local ports of services, by what the test calls them: ``db:5432``."""
         self._client = client
         self._ready = ready
 
@@ -101,6 +105,25 @@ class Workload:
             )
         await self._ready()
         return await self._client.send(call, OUTBOUND, self.proxy.records)
+
+    async def connect(self, service: str) -> Connection:
+        """A connection of its application that is not HTTP, through its sidecar: ``await workload.connect("db:5432")``.
+
+        Args:
+            service: One of those for which it was given a local port (``binds`` of ``Mesh.service``).
+
+        Raises:
+            KeyError: it has none for this one.
+            MeshdError: the connection to the sidecar was refused.
+        """
+        bind = self.binds.get(service)
+        if bind is None:
+            known = suggestion(service, self.binds) if self.binds else ""
+            raise Nobody(
+                f"{self.name} has no local port for {service!r}{known}: mesh.service(..., binds=[{service!r}])"
+            )
+        await self._ready()
+        return await self._client.connect(bind.address)
 
     def __repr__(self) -> str:
         return f"<Workload {self.name} {self.address}>"

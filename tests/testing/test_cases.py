@@ -212,6 +212,14 @@ def test_callers_and_their_mistakes(tmp_path: Path) -> None:
     assert 'did you mean "reviews"?' in played[5].story
 
 
+def test_names_outside_of_the_mesh(tmp_path: Path) -> None:
+    cases = "- {name: a, from: page, call: GET http://db.example.com:9080/, expect: {status: 200, body: data}}\n"
+    services = "services:\n  page:\n  db: {answers: data, sidecar: false}\n"
+    assert outcomes(tmp_path, cases, f"{services}names: {{db.example.com: db}}\n")[0].passed
+    wrong = outcomes(tmp_path, cases, f"{services}names: {{db.example.com: nobody}}\n")[0]
+    assert "db.example.com is 'nobody', which is no IP address and no service here" in wrong.error
+
+
 def test_who_takes_part_comes_from_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "services.yaml").write_text(
         "".join(
@@ -256,6 +264,7 @@ def test_mistakes_have_places_and_remedies(tmp_path: Path) -> None:
             tmp_path,
             """services:
   reviews: {answers: 503, versions: {v1: {hang: true, reset: true}, v2: 99}}
+  Bad/name: {protocol: tcp, port: -1}
 cases:
 - {name: a, call: GET http://reviews/, expect: {}}
 - {name: a, from: x, through: z, call: GET reviews, expect: {verdict: alow, mtls: on-and-off}, protocol: h3, times: 0}
@@ -268,6 +277,9 @@ cases:
         "services.reviews: give answers, or versions",
         "services.reviews.versions.v1[0]: give one of hang, reset and echo",
         "services.reviews.versions.v2[0].status: 99 is no status to answer with",
+        "services.Bad/name: 'Bad/name' is no name of a service",
+        "services.Bad/name.protocol: it must be one of http, http2, grpc",
+        "services.Bad/name.port: it must be between 1 and 65535",
         "cases[0]: say who calls",
         "cases[0].expect: nothing is expected, so nothing can fail",
         "cases[1].name: this is also the name of case 1",

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from meshd.errors import ConfigError, DeadlineExceeded
-from meshd.testing import ConfigurationWarning, Mesh, Received, hang, open_mesh, reset, respond, run_mesh
+from meshd.errors import ConfigError, DeadlineExceeded, MeshdError
+from meshd.net.connection import Connection
+from meshd.testing import ConfigurationWarning, Mesh, Received, echo, hang, open_mesh, reset, respond, run_mesh
 from tests.journeys.documents import virtual_service
 
 SHOP = """
@@ -104,7 +105,10 @@ async def test_versions_that_are_no_words(mesh: Mesh) -> None:
         ({"name": "reviews", "versions": {"v1": 200}, "v1": 200}, TypeError, "v1 is given twice"),
         ({"name": "Reviews"}, ValueError, "'Reviews' is no name of a service"),
         ({"name": "reviews", "namespace": "a.b"}, ValueError, "'a.b' is no name of a namespace"),
-        ({"name": "reviews", "protocol": "grcp"}, ValueError, "must be one of http, http2, grpc"),
+        ({"name": "reviews", "protocol": "grcp"}, ValueError, "must be one of http, http2, grpc, tcp"),
+        ({"name": "reviews", "account": "a/b"}, ValueError, "'a/b' is no name of a service account"),
+        ({"name": "reviews", "versions": {"../v1": 200}}, ValueError, "'../v1' is no name of a version"),
+        ({"name": "reviews", "port": 70000}, ValueError, "70000 is no port"),
         ({"name": "reviews", "v1": None}, TypeError, "does not say how to answer"),
         ({"name": "reviews", "v1": 42}, ValueError, "42 is no status"),
         ({"name": "page"}, ValueError, "there is a service 'page' in namespace 'default' already"),
@@ -256,3 +260,37 @@ spec:
 """)
     answer = await mesh.call("door", "GET http://shop.example.com/")
     assert answer.expect(status=200, hosts=["reviews"]).json() == [1]
+
+
+async def test_connections_that_are_not_http(mesh: Mesh) -> None:
+    async def shout(connection: Connection) -> None:
+        await connection.send((await connection.receive()).upper())
+        await connection.aclose()
+
+    database = mesh.service("db", [b"hello", echo(), shout, reset(), hang()], protocol="tcp", port=5432)
+    page = mesh.service("page", binds=["db:5432"]).workload
+    connection = await page.connect("db:5432")
+    assert await connection.receive() == b"hello"
+    connection.close()
+    for said, heard in ((b"echo", b"echo"), (b"shout", b"SHOUT")):
+        connection = await page.connect("db:5432")
+        await connection.send(said)
+        assert await connection.receive() == heard
+        await connection.aclose()
+    connection = await page.connect("db:5432")
+    try:
+        heard = await connection.receive()
+    except MeshdError:
+        heard = b""
+    assert heard == b"", "a reset, or the end that a proxy makes of one"
+    assert database.app.connections == 4
+    connection = await page.connect("db:5432")
+    with trio.move_on_after(5) as waited:
+        await connection.receive()
+    assert waited.cancelled_caught
+    with pytest.raises(KeyError, match=r"page has no local port for 'db:5433'; did you mean \"db:5432\"\?"):
+        await page.connect("db:5433")
+    with pytest.raises(ValueError, match="names no service and port"):
+        mesh.service("other", binds=["db"])
+    with pytest.raises(TypeError, match="nothing that an application does with a TCP connection"):
+        mesh.service("another", 503, protocol="tcp")

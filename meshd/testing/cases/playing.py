@@ -151,8 +151,7 @@ class _Stage:
             everybody = [*self._mesh.services, *(each.name for each in self._mesh.workloads)]
             hint = suggestion(case.from_, everybody)
             raise Unplayable(f"nobody is called {case.from_!r}{hint}; say who takes part under `services`", "from")
-        for name, addresses in self._test.names.items():
-            self._mesh.names[name] = tuple(self._address(each) for each in addresses)
+        self._name_others()
         for service in self._mesh.services.values():
             self._direct(service.name, self._test.services.get(service.name, Service()))
         for name, given in case.given.items():
@@ -194,8 +193,17 @@ class _Stage:
             if answers or isinstance(said_of_it, Service):
                 workload.app.behave(_script(answers))
 
-    def _address(self, name: str) -> str:
-        return name if is_ip_literal(name) else self._mesh.workload(name).ip
+    def _name_others(self) -> None:
+        for name, addresses in self._test.names.items():
+            found: list[str] = []
+            for each in addresses:
+                workload = cast.find(each, self._mesh.services)
+                if workload is None and not is_ip_literal(each):
+                    raise Unplayable(
+                        f"`names` says that {name} is {each!r}, which is no IP address and no service here"
+                    )
+                found.append(each if workload is None else workload.ip)
+            self._mesh.names[name] = tuple(found)
 
     # Calling.
 

@@ -17,6 +17,7 @@ from meshd.api.yaml import Tree, parse
 from meshd.control.finding import CANNOT_BE_READ, Finding
 from meshd.errors import ConfigError
 from meshd.snapshot.regex import full_match
+from meshd.testing import cast
 from meshd.testing.calls import PROTOCOLS, Call
 from meshd.testing.cases.form import (
     API_VERSION,
@@ -44,6 +45,7 @@ VERDICTS: Final = (
     "direct-response",
     "reset",
 )
+SERVED_PROTOCOLS: Final = ("http", "http2", "grpc")
 MODES: Final = ("mutual", "simple", "disable")
 MOST_TIMES: Final = 100_000
 _LOOKS_LIKE_ONE: Final = re.compile(rb"^\s*[\"']?kind[\"']?:\s*[\"']?MeshTest\b", re.MULTILINE)
@@ -159,6 +161,13 @@ def _wrong_with(test: MeshTest) -> Iterator[Problem]:
         yield from _wrong_with_answers(service.answers, ("services", name, "answers"))
         for version, answers in service.versions.items():
             yield from _wrong_with_answers(answers, ("services", name, "versions", version))
+        wrong = cast.misnamed(name, service.namespace, service.account or name, service.versions)
+        if wrong:
+            yield error(("services", name), wrong, at_value=False)
+        if service.protocol not in SERVED_PROTOCOLS:
+            yield error(("services", name, "protocol"), f"it must be one of {', '.join(SERVED_PROTOCOLS)}")
+        if not 0 <= service.port < 65536:
+            yield error(("services", name, "port"), "it must be between 1 and 65535")
         if service.answers and service.versions:
             yield error(("services", name), "give answers, or versions with an answer each, not both")
 
