@@ -20,6 +20,7 @@ from meshd.control.compiler.gateway_streams import auto_passthrough, bytes_chain
 from meshd.control.compiler.gateway_tls import downstream_tls
 from meshd.control.compiler.inbound_chains import Guard
 from meshd.control.compiler.matches import catches_all
+from meshd.control.compiler.memo import Memo
 from meshd.control.compiler.targets import targets_of
 from meshd.control.compiler.world import World
 from meshd.control.hosts import specificity
@@ -145,11 +146,6 @@ class _Host:
         """Hosts with the same VirtualServices behind them have the same routes."""
         return tuple(source for source, _ in self.parts), self.secured
 
-    def routes(self) -> tuple[Route, ...]:
-        """One VirtualService after the other, with what catches everything at the end."""
-        found = (route for _, routes in self.parts for route in routes)
-        return tuple(sorted(found, key=lambda route: catches_all(route.match)))
-
 
 def _table(maker: _Maker, placed: list[Placed]) -> RouteTable:
     """The virtual hosts of servers that share a table."""
@@ -175,7 +171,9 @@ def _table(maker: _Maker, placed: list[Placed]) -> RouteTable:
         if redirected:
             for _, name in server.hosts:
                 hosts.setdefault(name.lower(), _Host(port)).secured = True
-    virtual_hosts = _collapsed(hosts) or [VirtualHost(names.virtual_host("blackhole", _port(placed)), ("*",), ())]
+    virtual_hosts = _collapsed(hosts, maker.world.memo) or [
+        VirtualHost(names.virtual_host("blackhole", _port(placed)), ("*",), ())
+    ]
     return RouteTable(placed[0].table, tuple(sorted(virtual_hosts, key=lambda host: host.name)))
 
 
@@ -183,20 +181,25 @@ def _port(placed: list[Placed]) -> int:
     return placed[0].server.port.number
 
 
-def _collapsed(hosts: dict[str, _Host]) -> list[VirtualHost]:
+def _collapsed(hosts: dict[str, _Host], memo: Memo) -> list[VirtualHost]:
     """Virtual hosts; names with the same routes become one, called after the most specific (Istio)."""
     together: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for name in sorted(hosts, key=specificity):
         together.setdefault(hosts[name].key, []).append(name)
-    return [
-        VirtualHost(
-            name=names.virtual_host(domains[0], hosts[domains[0]].port),
-            domains=tuple(domains),
-            routes=hosts[domains[0]].routes(),
-            require_tls=hosts[domains[0]].secured,
+    found = []
+    for domains in together.values():
+        host = hosts[domains[0]]
+        empty = VirtualHost(
+            names.virtual_host(domains[0], host.port), tuple(domains), routes=(), require_tls=host.secured
         )
-        for domains in together.values()
-    ]
+        found.append(memo.call(_with_routes, empty, tuple(routes for _, routes in host.parts)))
+    return found
+
+
+def _with_routes(host: VirtualHost, parts: tuple[tuple[Route, ...], ...]) -> VirtualHost:
+    """One VirtualService's routes after the other's, with what catches everything at the end."""
+    routes = (route for part in parts for route in part)
+    return attrs.evolve(host, routes=tuple(sorted(routes, key=lambda route: catches_all(route.match))))
 
 
 def _used_clusters(listeners: Iterable[Listener], tables: Iterable[RouteTable]) -> set[str]:
