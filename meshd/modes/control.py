@@ -25,7 +25,7 @@ from meshd.control.authority import Authority, ControlIdentity, open_authority
 from meshd.control.compiler import Memo, compile_snapshot
 from meshd.control.finding import Finding
 from meshd.control.ingest import Ingest
-from meshd.control.issuing import Issuer
+from meshd.control.issuing import Issuer, Refusal
 from meshd.control.mesh import Mesh
 from meshd.control.nodes import Nodes
 from meshd.control.publisher import Publisher
@@ -253,6 +253,8 @@ class ControlPlane:
 
     async def _explain(self, body: bytes) -> bytes:
         """Answer questions about requests; what it takes is loaded when somebody asks."""
+        if reason := self._not_ready():
+            raise Refusal(503, "not_ready", reason, retry_after=1)
         if self._explainer is None:
             from meshd.modes.explainer import Explainer
 

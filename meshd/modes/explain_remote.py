@@ -81,10 +81,13 @@ def _failed(control: str, error: MeshdError) -> MeshdError:
 async def _ask(control: str, questions: Sequence[Question], texts: dict[str, bool] | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     async with open_world() as world:
-        post = _console(control, world) if control.startswith("http://") else _api(control, world)
-        for batch in batches([question.to_data() for question in questions]):
-            body = json.dumps({"calls": batch, "text": texts}).encode()
-            found += json.loads(await post(body))
+        post, close = _console(control, world) if control.startswith("http://") else _api(control, world)
+        try:
+            for batch in batches([question.to_data() for question in questions]):
+                body = json.dumps({"calls": batch, "text": texts}).encode()
+                found += json.loads(await post(body))
+        finally:
+            close()
     return found
 
 
@@ -102,7 +105,7 @@ def batches(calls: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return found
 
 
-def _console(control: str, world: World) -> Post:
+def _console(control: str, world: World) -> tuple[Post, Callable[[], None]]:
     parts = urlsplit(control)
     client = HttpClient(world.network, SystemResolver(), world.timers)
 
@@ -113,7 +116,7 @@ def _console(control: str, world: World) -> Post:
             return answer.body
         raise ControlError(answer.status, _message(answer.body))
 
-    return post
+    return post, client.close
 
 
 def _message(body: bytes) -> ErrorBody:
@@ -123,7 +126,7 @@ def _message(body: bytes) -> ErrorBody:
         return ErrorBody("unknown", "what is there is no control plane's console")
 
 
-def _api(control: str, world: World) -> Post:
+def _api(control: str, world: World) -> tuple[Post, Callable[[], None]]:
     found = local.find(local.runtime_directory(os.environ))
     if found is None or (control and _place(control) != _place(found.url)):
         raise StartError(
@@ -141,7 +144,7 @@ def _api(control: str, world: World) -> Post:
         exchange = Exchange(b"POST", "/v1/explain", body, (credential,), MOST_BODY, TIMEOUT)
         return (await channel.request(exchange)).body
 
-    return post
+    return post, channel.close
 
 
 def _place(url: str) -> Address:

@@ -118,6 +118,7 @@ class ControlRig:
             secrets=secrets,
             admins=get("admins", frozenset()),  # type: ignore[arg-type]
             limits=get("limits", ApiLimits()),  # type: ignore[arg-type]
+            explain=get("explain"),  # type: ignore[arg-type]
             count=lambda endpoint, status: self.counted.append((endpoint, status)),
         )
         self.api = ControlApi(parts)

@@ -19,13 +19,14 @@ from meshd.control.nodes import NodeLimits
 from meshd.control.rates import Rate
 from meshd.control.server import ApiLimits
 from meshd.control.serving import ServingLimits
-from meshd.errors import IdentityError
+from meshd.errors import ConfigError, IdentityError
 from meshd.http.h1 import H1ClientConnection
 from meshd.http.head import Headers, RequestHead
 from meshd.net.address import Address
+from meshd.net.memory import MemoryNetwork
 from meshd.snapshot.protocol import MAX_BATCH, CertificateRequest, SecretResponse
 from meshd.snapshot.snapshot import SecretRef
-from tests.agent.rig import LOCAL_SECRET, OPERATORS, ControlRig, snapshot
+from tests.agent.rig import LOCAL_SECRET, OPERATORS, Clock, ControlRig, snapshot
 from tests.control.api import REGISTRATION, Client, identity_of, request
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "control-api.md"
@@ -424,17 +425,22 @@ async def test_a_certificate_of_another_trust_domain(control: ControlRig) -> Non
 
 
 async def ask_operators(
-    control: ControlRig, path: str, host: bytes = b"localhost:15014", method: bytes = b"GET"
+    control: ControlRig,
+    path: str,
+    host: bytes = b"localhost:15014",
+    *,
+    method: bytes = b"GET",
+    body: bytes = b"",
 ) -> tuple[int, bytes]:
     client = H1ClientConnection(await control.network.connect(OPERATORS))
     stream = client.open()
-    await stream.send_head(RequestHead(method, path.encode(), host), end=True)
+    await stream.send_head(RequestHead(method, path.encode(), host, length=len(body)), body, end=True)
     head = await stream.receive_head()
-    body = b""
+    answer = b""
     while piece := await stream.body.receive():
-        body += piece
+        answer += piece
     client.close()
-    return head.status, body
+    return head.status, answer
 
 
 async def test_the_operators_port(control: ControlRig) -> None:
@@ -453,6 +459,43 @@ async def test_the_operators_port_is_not_lent_to_a_browser(control: ControlRig) 
     assert (await ask_operators(control, "/debug/nodes", b"evil.example:15014"))[0] == 421
     assert (await ask_operators(control, "/debug/nodes", b"127.0.0.1:15014"))[0] == 200
     assert (await ask_operators(control, "/debug/nodes", b"[::1]:15014"))[0] == 200
+
+
+async def explain_backwards(body: bytes) -> bytes:
+    if not body:
+        raise ConfigError("there is no question")
+    return body[::-1]
+
+
+async def explaining(directory: Path, nursery: trio.Nursery) -> ControlRig:
+    rig = ControlRig(MemoryNetwork(), directory / "control", Clock(), explain=explain_backwards)
+    await rig.start(nursery)
+    return rig
+
+
+async def test_explanations_are_for_administrators(tmp_path: Path, nursery: trio.Nursery) -> None:
+    control = await explaining(tmp_path, nursery)
+    local = f"Bearer {LOCAL_SECRET}"
+    stranger = Client(control)
+    answer = await stranger.ask("POST", "/v1/explain", b"abc", authorization=local)
+    assert (answer.status, answer.body) == (200, b"cba")
+    assert answer.headers.get(b"cache-control") == b"no-store"
+    refused = await Client(control, identity_of(control)).ask("POST", "/v1/explain", b"abc")
+    assert (refused.status, refused.code) == (403, "not_admin")
+    wrong = await stranger.ask("POST", "/v1/explain", b"", authorization=local)
+    assert (wrong.status, wrong.code, wrong.json["message"]) == (400, "bad_request", "there is no question")
+
+
+async def test_explanations_at_the_operators_port(tmp_path: Path, nursery: trio.Nursery) -> None:
+    control = await explaining(tmp_path, nursery)
+    assert await ask_operators(control, "/debug/explain", method=b"POST", body=b"abc") == (200, b"cba")
+    assert (await ask_operators(control, "/debug/explain", method=b"POST"))[0] == 400
+    assert (await ask_operators(control, "/debug/explain"))[0] == 404
+    assert (await ask_operators(control, "/debug/explain", b"evil.example", method=b"POST", body=b"a"))[0] == 421
+
+
+async def test_a_control_plane_without_explanations(control: ControlRig) -> None:
+    assert (await ask_operators(control, "/debug/explain", method=b"POST", body=b"abc"))[0] == 404
 
 
 async def test_the_documentation_names_every_request(control: ControlRig) -> None:
