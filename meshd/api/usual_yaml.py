@@ -17,20 +17,21 @@ from typing import Any, TypeAlias
 from meshd.api.marks import Marks, mark
 from meshd.api.scalars import WORDS, resolve
 
+# Every repetition is possessive (``*+``): what it took it never gives back, so that no line takes longer than it is.
 _LINE = re.compile(
     r"""
-    ^([ ]*)                                     # indentation
-    (-[ ]+)?                                    # a list's item
-    (?:([A-Za-z_][A-Za-z0-9_./-]{0,254}):(?=[ \n]|\Z)([ ]*))?  # a key, the room after it
+    ^([ ]*+)                                    # indentation
+    (-[ ]++)?                                   # a list's item
+    (?:([A-Za-z_][A-Za-z0-9_./-]{0,254}):(?=[ \n]|\Z)([ ]*+))?  # a key, the room after it
     (
       (?:[A-Za-z0-9_/.$^()+=;<~\\]|-(?=[!-~]))  # a plain scalar: how it may begin,
-      (?:[!"$-9;-~]|:(?=[!-~]))*                # without what would end it: ": " and " #"
-      (?:[ ]+(?:[!"$-9;-~]|:(?=[!-~]))+)*
-    | "[ !\#-\[\]-~]*"                          # quoted, without escapes
-    | '[ -&(-~]*'
+      [!"$-9;-~]*+(?::(?=[!-~])[!"$-9;-~]*+)*+  # without what would end it: ": " and " #"
+      (?:[ ]++(?:[!"$-9;-~]|:(?=[!-~]))[!"$-9;-~]*+(?::(?=[!-~])[!"$-9;-~]*+)*+)*+
+    | "[ !\#-\[\]-~]*+"                          # quoted, without escapes
+    | '[ -&(-~]*+'
     | \[\] | \{\}
     )?
-    [ ]*(?:(?<![!-~])\#[\t -~]*)?$              # a comment
+    [ ]*+(?:(?<![!-~])\#[\t -~]*+)?$            # a comment
     """,
     re.MULTILINE | re.VERBOSE,
 )

@@ -193,3 +193,22 @@ def test_what_is_mangled(data: st.DataObject) -> None:
         if not lines:
             break
     agree("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a: " + "x" * 10**6,
+        "a: " + "x " * 10**6,
+        "a:" + " " * 10**6 + "é",
+        " " * 10**6 + "é",
+        "-" + " " * 10**6 + "é",
+        "#" * 10**6 + "é",
+        "a: x" + " #" * 10**6 + "é",
+        "a: " + "b:c" * 10**6 + "é",
+    ],  # fmt: skip
+    ids=range(8),
+)
+def test_no_line_takes_longer_than_it_is(line: str) -> None:
+    """A quadratic one would take an hour."""
+    agree(line)
