@@ -12,8 +12,9 @@ import attrs
 
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.virtual_service import VirtualService
-from meshd.control.hosts import MESH, covers, gateway_name, is_wildcard, resolve, specificity, visible
+from meshd.control.hosts import MESH, gateway_name, is_wildcard, resolve, specificity, visible
 from meshd.control.mesh import Mesh
+from meshd.control.name_index import NameIndex
 from meshd.control.owned import Owned
 from meshd.control.services import Service
 
@@ -30,7 +31,7 @@ class HostIndex(Generic[Rule]):
         wild: dict[str, list[Rule]] = {}
         for host, rule in pairs:
             (wild if is_wildcard(host) else self.exact).setdefault(host, []).append(rule)
-        self.wild = sorted(wild.items(), key=lambda item: specificity(item[0]))
+        self._wild = NameIndex(wild.items()) if wild else None
 
     def first(self, host: str) -> tuple[Rule, ...]:
         """The rules of the most specific pattern that covers ``host``."""
@@ -40,9 +41,9 @@ class HostIndex(Generic[Rule]):
         """The rules of each pattern that covers ``host``, most specific pattern first."""
         if host in self.exact:
             yield self.exact[host]
-        for pattern, rules in self.wild:
-            if covers(pattern, host):
-                yield rules
+        if self._wild is not None:
+            found = sorted(self._wild.covering_names(host), key=lambda each: specificity(each[0]))
+            yield from (rules for _, rules in found)
 
 
 class DestinationRules:

@@ -163,7 +163,6 @@ CODES: Final[dict[str, Code]] = {
         Code("MD0058", "ServerFirstPortSniffed", Level.WARNING),
         Code("MD0059", "ApplicationTlsOnPermissivePort", Level.INFO),
         Code("MD0060", "SeveralAuthorizers", Level.WARNING),
-        Code("MD0061", "GatewayDoesNotAdmit", Level.WARNING),
         Code("MD0080", "HostWithoutGateway", Level.WARNING),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 
 import attrs
 
@@ -15,6 +16,7 @@ from meshd.control import hosts
 from meshd.control.analysis.destinations import destinations
 from meshd.control.hosts import visible
 from meshd.control.mesh import Mesh
+from meshd.control.name_index import NameIndex
 from meshd.control.services import Service
 
 
@@ -28,9 +30,6 @@ class HostFacts:
     """By host as a DestinationRule means it."""
     written: frozenset[Key]
     """Services that a person wrote."""
-    wildcards: tuple[str, ...]
-    """Hosts of services, and below of DestinationRules, that must be compared one by one."""
-    wildcard_rules: tuple[str, ...]
     named: dict[str, str]
     """The mesh's own services by their first name; of several, the first by alphabet."""
 
@@ -76,12 +75,28 @@ class HostFacts:
             frozenset(known_hosts) | broken,
             subsets,
             frozenset(written),
-            tuple(host for host in mesh.by_host if hosts.is_wildcard(host)),
-            tuple(host for host in subsets if hosts.is_wildcard(host)),
             named,
             labels,
             frozenset(routed),
         )
+
+    @cached_property
+    def _wildcards(self) -> NameIndex[str]:
+        """Hosts of services that stand for others."""
+        return NameIndex((host, host) for host in self.mesh.by_host if hosts.is_wildcard(host))
+
+    @cached_property
+    def _known(self) -> NameIndex[str]:
+        return NameIndex((host, host) for host in self.known_hosts)
+
+    @cached_property
+    def _everything(self) -> NameIndex[str]:
+        return NameIndex((host, host) for host in (*self.mesh.by_host, *self.known_hosts))
+
+    @cached_property
+    def _rules(self) -> NameIndex[set[str]]:
+        """The subsets of DestinationRules."""
+        return NameIndex(self.subsets.items())
 
     def resolve(self, host: str, namespace: str) -> str:
         """A host as a rule of a namespace means it."""
@@ -92,17 +107,13 @@ class HostFacts:
         exact = self.mesh.by_host.get(host)
         if exact:
             return exact
-        covering = (pattern for pattern in self.wildcards if hosts.covers(pattern, host))
-        return tuple(service for pattern in covering for service in self.mesh.by_host[pattern])
+        return tuple(service for each in self._wildcards.covering(host) for service in self.mesh.by_host[each])
 
     def exists(self, host: str) -> bool:
         """Whether there is such a host; for a wildcard, whether it covers any."""
         if hosts.is_wildcard(host):
-            everything = (*self.mesh.by_host, *self.known_hosts)
-            return any(hosts.overlaps(host, each) for each in everything)
-        if self.services(host) or host in self.known_hosts:
-            return True
-        return any(hosts.covers(each, host) for each in self.known_hosts)
+            return any(self._everything.overlapping(host))
+        return bool(self.services(host)) or any(self._known.covering(host))
 
     def exists_for(self, host: str, document: Document) -> bool:
         """Whether there is such a host where a rule holds: its ``exportTo``, else its own namespace."""
@@ -115,16 +126,15 @@ class HostFacts:
                 visible(service.export_to, service.namespace, each) for each in scopes or [document.namespace]
             ):
                 return True
-        return host in self.known_hosts or any(hosts.covers(each, host) for each in self.known_hosts)
+        return any(self._known.covering(host))
 
     def has_rule(self, host: str) -> bool:
         """Whether some DestinationRule speaks of the host."""
-        return host in self.subsets or any(hosts.covers(pattern, host) for pattern in self.wildcard_rules)
+        return next(self._rules.covering(host), None) is not None
 
     def has_subset(self, host: str, subset: str) -> bool:
         """Whether some DestinationRule gives the host such a subset."""
-        covering = (pattern for pattern in self.wildcard_rules if hosts.covers(pattern, host))
-        return any(subset in self.subsets[pattern] for pattern in (*covering, host) if pattern in self.subsets)
+        return any(subset in subsets for subsets in self._rules.covering(host))
 
     def is_written(self, service: Service) -> bool:
         """Whether a person wrote this service, rather than that its sidecars registered it."""

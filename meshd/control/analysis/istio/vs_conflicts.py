@@ -13,6 +13,7 @@ from meshd.api.problem import Level
 from meshd.control import hosts
 from meshd.control.analysis.facts import Facts
 from meshd.control.finding import Finding
+from meshd.control.name_index import NameIndex
 
 CONFLICTING_HOSTS = "IST0109"
 
@@ -27,12 +28,12 @@ def conflicting_hosts(facts: Facts) -> Iterable[Finding]:
         if not service.gateways or MESH in service.gateways:
             for index, host in enumerate(service.hosts):
                 claims.setdefault(facts.hosts.resolve(host, document.namespace), []).append((document, index))
-    wildcards = [host for host in claims if hosts.is_wildcard(host)]
+    wildcards = NameIndex((host, host) for host in claims if hosts.is_wildcard(host))
     for host, claimants in sorted(claims.items()):
         # An exact host within another's wildcard is no conflict: the more specific one wins.
         rivals = list(claimants)
         if hosts.is_wildcard(host):
-            rivals = [claim for each in wildcards if hosts.overlaps(host, each) for claim in claims[each]]
+            rivals = [claim for each in wildcards.overlapping(host) for claim in claims[each]]
         for document, index in claimants if len(rivals) > 1 else ():
             others = {other.key: other for other, _ in rivals if other is not document and _meet(document, other)}
             if others:

@@ -12,9 +12,9 @@ from meshd.api.foreign import look_up
 from meshd.api.kinds import GATEWAY_API, NETWORKING
 from meshd.api.networking.virtual_service import VirtualService
 from meshd.api.problem import Problem, error, warning
-from meshd.control import hosts
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.finding import Finding
+from meshd.control.name_index import NameIndex
 
 NOT_FOUND = "IST0101"
 HOST_NOT_IN_GATEWAY = "IST0132"
@@ -29,12 +29,13 @@ MESH = "mesh"
 
 def gateways(facts: Facts) -> Iterable[Finding]:
     """Gateways that are not there, that serve none of the hosts, or that are not the user's to name."""
+    served = _Served(facts)
     for document in facts.all(VirtualService):
         if document.resource.gateways:
-            yield from told(document, _gateways(facts, document))
+            yield from told(document, _gateways(facts, served, document))
 
 
-def _gateways(facts: Facts, document: Document) -> Iterator[Problem]:
+def _gateways(facts: Facts, served: _Served, document: Document) -> Iterator[Problem]:
     service: VirtualService = document.resource
     for index, name in enumerate(service.gateways):
         path = ("spec", "gateways", index)
@@ -45,39 +46,61 @@ def _gateways(facts: Facts, document: Document) -> Iterator[Problem]:
             yield warning(path, message, at_value=True, code=INTERNAL_GATEWAY)
             continue
         key = gateway_key(name, document.namespace)
-        served = _served_hosts(facts, key, document.namespace)
-        if served is None:
+        if not served.knows(key):
             if any(facts.has("Gateway", group, *key) for group in (NETWORKING, GATEWAY_API)):
                 continue  # It is there, and broken.
             yield error(path, f'Referenced gateway not found: "{name}"', code=NOT_FOUND)
-        if not any(hosts.overlaps(host, each) for host in service.hosts for each in served or ()):
+        if not any(served.serves(key, host, document.namespace) for host in service.hosts):
             yield _not_served(document, service.hosts, "/".join(key), path)
 
 
-def _served_hosts(facts: Facts, key: tuple[str, str], viewer: str) -> list[str] | None:
-    """The hosts that a gateway serves for VirtualServices of a namespace; None when there is no such gateway."""
-    gateway = facts.by_key.get(Key(NETWORKING, "Gateway", *key))
-    if gateway is not None:
-        pairs = [host.rpartition("/") for server in gateway.resource.servers for host in server.hosts]
-        return [host for space, _, host in pairs if space in {"", "*", viewer} or (space == "." and key[0] == viewer)]
-    gateway = facts.by_key.get(Key(GATEWAY_API, "Gateway", *key))
-    if gateway is None:
-        return None
-    listeners = gateway.resource.get("spec", "listeners")
-    return [str(look_up(each, "hostname") or "*") for each in (listeners if isinstance(listeners, tuple) else ())]
+class _Served:
+    """The hosts that gateways serve, and for VirtualServices of which namespaces. Each is put in order once."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._by_gateway: dict[tuple[str, str], NameIndex[str] | None] = {}
+
+    def knows(self, key: tuple[str, str]) -> bool:
+        """Whether there is such a gateway, and it can be read."""
+        return self._index(key) is not None
+
+    def serves(self, key: tuple[str, str], host: str, viewer: str) -> bool:
+        """Whether a gateway serves a host, or part of what a wildcard stands for, for a namespace."""
+        index = self._index(key)
+        spaces = index.overlapping(host) if index is not None else ()
+        return any(space in {"", "*", viewer} or (space == "." and key[0] == viewer) for space in spaces)
+
+    def _index(self, key: tuple[str, str]) -> NameIndex[str] | None:
+        if key not in self._by_gateway:
+            pairs = self._pairs(key)
+            self._by_gateway[key] = None if pairs is None else NameIndex(pairs)
+        return self._by_gateway[key]
+
+    def _pairs(self, key: tuple[str, str]) -> list[tuple[str, str]] | None:
+        """Hosts and the namespaces before their slash, "" for all; None when there is no such gateway."""
+        gateway = self._facts.by_key.get(Key(NETWORKING, "Gateway", *key))
+        if gateway is not None:
+            split = [host.rpartition("/") for server in gateway.resource.servers for host in server.hosts]
+            return [(host, space) for space, _, host in split]
+        gateway = self._facts.by_key.get(Key(GATEWAY_API, "Gateway", *key))
+        if gateway is None:
+            return None
+        listeners = gateway.resource.get("spec", "listeners")
+        each_listener = listeners if isinstance(listeners, tuple) else ()
+        return [(str(look_up(each, "hostname") or "*"), "") for each in each_listener]
 
 
 def hosts_without_gateway(facts: Facts) -> Iterable[Finding]:
     """Single hosts that none of a VirtualService's gateways serves, though they serve others of it."""
+    served = _Served(facts)
     for document in facts.all(VirtualService):
         service: VirtualService = document.resource
         if not service.gateways or MESH in service.gateways:
             continue
         keys = [gateway_key(name, document.namespace) for name in service.gateways]
-        served = [_served_hosts(facts, key, document.namespace) for key in keys]
-        every = [host for each in served for host in each or ()]
-        lost = [host for host in service.hosts if not any(hosts.overlaps(host, each) for each in every)]
-        if None in served or len(lost) == len(service.hosts):
+        lost = [host for host in service.hosts if not any(served.serves(key, host, document.namespace) for key in keys)]
+        if len(lost) == len(service.hosts) or not all(served.knows(key) for key in keys):
             continue
         for host in lost:
             path = ("spec", "hosts", service.hosts.index(host))

@@ -132,12 +132,8 @@ OWN: Final[tuple[Analysis, ...]] = (
     ),
     Analysis(
         "meshd.GatewayBindings",
-        "gateways admit the VirtualServices bound to them, and speak their protocol",
-        (
-            "MD0042",
-            "MD0043",
-            "MD0061",
-        ),
+        "gateways do more than redirect, and speak the protocol of the rules bound to them",
+        ("MD0042", "MD0043"),
         gateway_bindings.bindings,
     ),
     Analysis(

@@ -209,8 +209,4 @@ ADVICE: Final[dict[str, Advice]] = {
         "Two external authorizers are named for the same workloads, which then deny what they match.",
         "Use one provider.",
     ),
-    "MD0061": Advice(
-        "A VirtualService is bound to a gateway whose servers admit its hosts from other namespaces only.",
-        "Change the namespace before the slash in the server's hosts.",
-    ),
 }

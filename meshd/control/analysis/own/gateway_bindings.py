@@ -17,17 +17,16 @@ from meshd.api.networking.virtual_service import VirtualService
 from meshd.api.problem import Problem
 from meshd.control import hosts
 from meshd.control.analysis.facts import Facts, told
-from meshd.control.analysis.name_index import NameIndex
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.analysis.own.viewers import NETWORKING, gateway_names
 from meshd.control.finding import Finding
 from meshd.control.hosts import MESH
+from meshd.control.name_index import NameIndex
 from meshd.control.services import Protocol
 
 HOST_WITHOUT_ROUTES: Final = "MD0041"
 REDIRECT_ONLY: Final = "MD0042"
 WRONG_PROTOCOL: Final = "MD0043"
-NOT_ADMITTED: Final = "MD0061"
 
 HTTP_PROTOCOLS: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
 
@@ -136,7 +135,7 @@ def _without_routes(path: Path, host: str, server: Server, *, any_bound: bool) -
 
 
 def bindings(facts: Facts) -> Iterable[Finding]:
-    """VirtualServices whose gateways only redirect, do not admit them, or speak another protocol."""
+    """VirtualServices whose gateways only redirect, or speak another protocol."""
     servers = _Servers(facts)
     for document in facts.all(VirtualService):
         if document.resource.hosts:
@@ -148,12 +147,6 @@ def _bindings(facts: Facts, servers: _Servers, document: Document) -> Iterator[P
     serving = servers.serving(document)
     if serving is None:
         return
-    by_gateway: dict[Key, list[_Bound]] = {}
-    for each in serving:
-        by_gateway.setdefault(each.gateway.key, []).append(each)
-    for key, own in by_gateway.items():
-        if not any(each.admitted for each in own):
-            yield _not_admitted(document, key)
     admitted = [each.server for each in serving if each.admitted]
     in_mesh = not service.gateways or MESH in service.gateways
     if admitted and not in_mesh and all(each.tls is not None and each.tls.httpsRedirect for each in admitted):
@@ -172,20 +165,6 @@ def _bindings(facts: Facts, servers: _Servers, document: Document) -> Iterator[P
         forms |= own_forms
     if forms:
         yield from _wrong_protocol(service, forms, in_mesh=in_mesh)
-
-
-def _not_admitted(document: Document, key: Key) -> Problem:
-    service: VirtualService = document.resource
-    names = gateway_names(document)
-    at = [name for name in service.gateways if name != MESH]
-    index = service.gateways.index(at[names.index((key.namespace, key.name))])
-    return remark(
-        NOT_ADMITTED,
-        ("spec", "gateways", index),
-        f"none of these routes is used at gateway {key.namespace}/{key.name}: its servers admit these hosts from other "
-        f'namespaces only; write their hosts as "{document.namespace}/..." or without a namespace',
-        at_value=True,
-    )
 
 
 def _in_mesh(facts: Facts, document: Document) -> set[Form | None] | None:

@@ -13,12 +13,12 @@ from meshd.api.networking.destination_rule import ClientTLSmode, ClientTLSSettin
 from meshd.api.problem import Problem
 from meshd.api.security import AuthorizationPolicy, MutualTLSMode
 from meshd.control.analysis.facts import Facts, told
-from meshd.control.analysis.name_index import NameIndex
 from meshd.control.analysis.own.policy_reach import reach_of
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.compiler.peer_authn import Decided
 from meshd.control.finding import Finding
 from meshd.control.hosts import is_wildcard
+from meshd.control.name_index import NameIndex
 from meshd.control.services import Port, Service, Source
 
 TLS_CONFLICT: Final = "MD0036"

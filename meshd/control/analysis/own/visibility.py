@@ -11,11 +11,11 @@ from meshd.api.problem import Problem
 from meshd.control import hosts
 from meshd.control.analysis.destinations import destinations
 from meshd.control.analysis.facts import Facts, told
-from meshd.control.analysis.name_index import NameIndex
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.analysis.own.viewers import viewers
 from meshd.control.finding import Finding
 from meshd.control.hosts import MESH, visible
+from meshd.control.name_index import NameIndex
 from meshd.control.services import Service, Source
 
 HOST_NOT_SEEN: Final = "MD0046"

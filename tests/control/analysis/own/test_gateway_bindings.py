@@ -70,12 +70,6 @@ def test_gateways_that_only_redirect() -> None:
     assert line.startswith("MD0042 11:3 none of these routes is used")
 
 
-def test_gateways_that_do_not_admit() -> None:
-    [line] = lines(bindings, gateway(f"{HTTP}, hosts: ['other/*']"), bound(more="gateways: [mesh, gw]"))
-    assert line.startswith("MD0061 11:20 ")
-    assert "used at gateway default/gw" in line
-
-
 @pytest.mark.parametrize(
     ("server", "kind", "heeded"),
     [
