@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from meshd.api.common import Duration, Percent, StringMatch
 from meshd.api.document import Path
 from meshd.api.durations import format_duration
-from meshd.api.problem import Problem, error
+from meshd.api.problem import FIELD_WITHOUT_EFFECT, Problem, error, warning
 from meshd.errors import ConfigError, ProtocolError
 from meshd.http.guard import check_authority
 from meshd.snapshot.regex import full_match, substitute
@@ -287,6 +287,8 @@ def answer_status(status: int, path: Path) -> Iterator[Problem]:
     """What a proxy can answer by itself."""
     if not 200 <= status <= 600:
         yield error(path, f"HTTP status {status} is not one to answer with: 200 to 599")
+    elif status == 600:  # Istio takes it, and no client does.
+        yield warning(path, "no client understands status 600: 200 to 599", code=FIELD_WITHOUT_EFFECT)
 
 
 def socket_path(address: str, path: Path) -> Iterator[Problem]:

@@ -107,6 +107,7 @@ def test_good(route: str) -> None:
         (f"{ROUTE}, timeout: 1.0000001s", "is finer than a millisecond"),
         ("redirect: {uri: /a, scheme: ftp}", '"ftp" is not a scheme'),
         ('redirect: {uri: "/a\\r\\nx: y"}', 'redirect.uri: "/a\\r'),
+        ("directResponse: {status: 600}", "warning MD0005 spec.http[0].directResponse.status: no client"),
         ("directResponse: {status: 100}", "HTTP status 100 is not one to answer with"),
         ("directResponse: {status: 200, body: {bytes: '!'}}", "body.bytes: expected base64"),
         (
