@@ -33,6 +33,9 @@ def compile_endpoints(
     """
     groups = []
     for number, listed in backends:
+        if service.port(number) is None:
+            # A Sidecar brings some of a service's ports.
+            continue
         endpoints = [(backend, _endpoint(backend, policies, trust_domain)) for backend in listed]
         for subset, labels in (("", ()), *subsets):
             chosen = tuple(endpoint for backend, endpoint in endpoints if selects(labels, backend.labels))

@@ -24,7 +24,7 @@ from meshd.control.compiler.virtual_hosts import egress_cluster
 from meshd.control.compiler.world import World
 from meshd.control.hosts import is_ip, overlaps
 from meshd.control.rules import Bound
-from meshd.control.services import Port, Protocol, Service
+from meshd.control.services import Port, Protocol, Service, Source
 from meshd.control.sidecar_scope import Egress, SidecarScope
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, FilterChainMatch, Listener, TcpProxy
@@ -106,18 +106,21 @@ class _Builder:
         if bind:
             yield bind, ""
             return
-        if service.headless and not port.protocol.tls:
-            backends = dict(self.world.mesh.backends[service.host, service.namespace]).get(port.number, ())
-            yield from ((host, "") for host in dict.fromkeys(each.host for each in backends) if self._other(host))
-            return
+        if not service.addresses and (service.headless or service.source is Source.CLIENT):
+            hosts = self._workloads(service, port)
+            # A ServiceEntry without any workloads is for whatever has no listener of its own.
+            if hosts or service.headless or service.selector:
+                yield from ((host, "") for host in hosts if host != self.world.scope.address)
+                return
         if not service.addresses:
             yield "", ""
         for address in service.addresses:
             yield (address, "") if is_ip(address) else ("", address)
 
-    def _other(self, host: str) -> bool:
-        """Whether an address is another workload's: the proxy's own is the inbound side's business."""
-        return is_ip(host) and host != self.world.scope.address
+    def _workloads(self, service: Service, port: Port) -> tuple[str, ...]:
+        """The addresses of a service's workloads; the proxy's own is the inbound side's business."""
+        backends = dict(self.world.mesh.backends[service.host, service.namespace]).get(port.number, ())
+        return tuple(dict.fromkeys(each.host for each in backends if is_ip(each.host)))
 
     def _http(self, egress: Egress, port: Port) -> None:
         host = self._bind(egress)

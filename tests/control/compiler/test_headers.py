@@ -36,3 +36,13 @@ def test_the_second_overwrites_what_the_first_set_or_added() -> None:
     assert then(first, second) == HeaderOperations(
         remove=("r", "s"), set=(("b", "1"), ("a", "2"), ("c", "2")), add=(("d", "1"), ("d", "2"))
     )
+
+
+def test_adding_a_host_rewrites_it_too_but_setting_it_comes_first() -> None:
+    assert edits(Headers(request=Api(add=Map({"host": "added"})))).host == "added"
+    assert edits(Headers(request=Api(set=Map({"Host": "set"}), add=Map({"host": "added"})))).host == "set"
+
+
+def test_an_operator_the_proxy_does_not_know_takes_its_edit_away_and_no_other() -> None:
+    given = Api(set=Map({"x-a": "%NO_SUCH_OPERATOR%", "x-b": "%PROTOCOL%", "x-c": "100%%"}))
+    assert edits(Headers(request=given)).request.set == (("x-b", "%PROTOCOL%"), ("x-c", "100%%"))

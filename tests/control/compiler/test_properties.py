@@ -48,6 +48,20 @@ SPECS = {
         NAMES,
         st.sampled_from(["a.default.svc.cluster.local", "y.example.com"]),
     ),
+    "networking.istio.io/v1alpha3 VirtualService": st.builds(
+        "{{{} http: [{{match: [{{uri: {{prefix: /{}}}}}], delegate: {{name: {}, namespace: {}}}}}, {}]}}".format,
+        st.sampled_from(["", 'exportTo: ["."], ', "hosts: [a], ", "hosts: [a.default], exportTo: [default],"]),
+        NAMES,
+        NAMES,
+        NAMESPACES,
+        st.sampled_from(
+            [
+                "{route: [{destination: {host: b}}]}",
+                "{match: [{uri: {exact: /a}, sourceNamespace: default}], route: [{destination: {host: c, subset: a}}]}",
+                "{corsPolicy: {allowOrigin: [x]}, redirect: {uri: /}}",
+            ]
+        ),
+    ),
     "networking.istio.io/v1 DestinationRule": st.builds(
         "{{host: {}, subsets: [{{name: {}, labels: {{version: {}}}}}], trafficPolicy: {{tls: {{mode: {}}}}}}}".format,
         HOSTS,
@@ -69,6 +83,21 @@ SPECS = {
             st.sampled_from(["SIMPLE", "MUTUAL", "PASSTHROUGH"]),
         ),
     ),
+    "networking.istio.io/v1 Sidecar": st.builds(
+        "{{egress: [{}{{hosts: [{}]}}], outboundTrafficPolicy: {{mode: {}}}}}".format,
+        st.sampled_from(["", '{port: {number: 80, protocol: HTTP, name: p}, hosts: ["*/*"]}, ']),
+        st.sampled_from(['"./*"', '"*/*"', '"*/*", "~other/*"', '"default/a.default.svc.cluster.local"', '"~/*"']),
+        st.sampled_from(["REGISTRY_ONLY", "ALLOW_ANY"]),
+    ),
+    "v1 ConfigMap": st.sampled_from(
+        [
+            "outboundTrafficPolicy: {mode: REGISTRY_ONLY}",
+            "enableAutoMtls: false",
+            "{proxyHttpPort: 15007, defaultHttpRetryPolicy: {attempts: 1}}",
+            'defaultServiceExportTo: ["."]',
+            'defaultDestinationRuleExportTo: ["."]',
+        ]
+    ),
     "security.istio.io/v1 PeerAuthentication": st.builds(
         "{{mtls: {{mode: {}}}}}".format, st.sampled_from(["STRICT", "PERMISSIVE", "DISABLE", "UNSET"])
     ),
@@ -85,6 +114,10 @@ def some_documents(draw: st.DrawFn) -> Document:
     kind = draw(st.sampled_from(sorted(SPECS)))
     api_version, name = kind.split()
     stamp = draw(STAMPS)
+    if name == "ConfigMap":
+        text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: %r}\n"
+        (document,) = documents(text % draw(SPECS[kind]))
+        return document
     metadata = f"name: {draw(NAMES)}, namespace: {draw(NAMESPACES)}" + (
         f', creationTimestamp: "{stamp}"' if stamp else ""
     )

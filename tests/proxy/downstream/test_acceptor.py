@@ -96,6 +96,22 @@ async def test_silence_is_taken_for_a_server_that_speaks_first(nursery, autojump
     assert trio.current_time() - start == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("narrow", "expected"), [("127.0.0.0/8", b"220 ready"), ("10.9.0.0/16", b"")])
+async def test_the_address_that_was_connected_to_chooses_before_the_first_bytes(
+    nursery, autojump_clock, narrow, expected
+):
+    here = FilterChain("here", FilterChainMatch(prefix_ranges=(narrow,)), tcp=TcpProxy((("c", 1),)))
+    elsewhere = FilterChain("elsewhere", tcp=TcpProxy((("nobody", 1),)))
+    listener = Listener("l", 80, Direction.OUTBOUND, (here,), host="127.0.0.1", default_chain=elsewhere)
+    rig, _ = await detecting_rig(nursery, listener)
+    connection = await rig.network.connect(rig.address("l"))
+    if not expected:
+        with pytest.raises(ConnectionLost):
+            await connection.receive()
+        return
+    assert await connection.receive() == expected
+
+
 async def test_no_chain_resets(nursery, autojump_clock):
     only_tls = attrs.evolve(
         detecting(),
