@@ -17,7 +17,8 @@ import attrs
 import trio
 
 from meshd.errors import ConfigError, ConnectionLost, DeadlineExceeded, MeshdError, ProtocolError, UpstreamError
-from meshd.http.h1 import H1ClientConnection, H1ClientStream
+from meshd.http.h1 import H1ClientConnection
+from meshd.http.h1_client_stream import H1ClientStream
 from meshd.http.head import Headers, RequestHead, ResponseHead
 from meshd.http.limits import MIB, SECONDS, HttpLimits
 from meshd.net.address import Address

@@ -8,68 +8,20 @@ become the answer to another request.
 
 from __future__ import annotations
 
-import re
-
 import trio
 
-from meshd.errors import ConnectionLost, ProtocolError, ResponseFlag, UpstreamError
-from meshd.http import grammar, h11_head
+from meshd.errors import ConnectionLost
+from meshd.http import grammar
 from meshd.http.framing import (
-    CHUNKED,
     LENGTH,
     NO_BODY,
-    ChunkedDecoder,
-    ChunkedEncoder,
-    Encoder,
-    LengthEncoder,
-    PlainEncoder,
-    UntilCloseDecoder,
 )
-from meshd.http.h1_body import NO_BODY_HERE, H1Body, Input, LengthBody, NoBody, WholeBody, head_too_large
-from meshd.http.head import Headers, RequestHead, ResponseHead
+from meshd.http.h1_body import NO_BODY_HERE, Input, WholeBody
+from meshd.http.h1_client_stream import H1ClientStream, check_start, render_request, render_start, terminated
+from meshd.http.head import RequestHead, ResponseHead
 from meshd.http.last_head import LastHead
 from meshd.http.limits import HttpLimits
 from meshd.net.connection import Connection
-
-# What was edited since it was checked (targets by rewrites, authorities by configuration)
-# must still be one request line and one Host.
-_START = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++ [!-~]++ HTTP/1\.1\r\nhost: [!-+\--~]*+\r\n")
-_HAS_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
-"""Methods for which no body is worth saying (RFC 9110 section 8.6)."""
-
-
-def render_start(head: RequestHead) -> bytes:
-    """The request line and the Host of a head, to be checked by ``check_start``."""
-    target = head.authority if head.method == b"CONNECT" else head.target
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (head.method, target, head.authority)
-
-
-def check_start(start: bytes) -> None:
-    """Refuse what would not begin one well-formed request.
-
-    Raises:
-        ProtocolError: it is not one request line and one Host.
-    """
-    if _START.fullmatch(start) is None:
-        raise ProtocolError("a request that cannot be written", detail="http1.invalid_url")
-
-
-def render_request(head: RequestHead, start: bytes) -> bytes:
-    """A request head for the wire after its ``start``, framing included, blank line not."""
-    length = head.length
-    if length is None:
-        return b"%b%btransfer-encoding: chunked\r\n" % (start, head.headers.render())
-    if length or head.method in _HAS_BODY:
-        return b"%b%bcontent-length: %d\r\n" % (start, head.headers.render(), length)
-    if head.upgrade:
-        return b"%b%bconnection: upgrade\r\nupgrade: %b\r\n" % (start, head.headers.render(), head.upgrade)
-    return start + head.headers.render()
-
-
-def _too_large() -> ProtocolError:
-    error = head_too_large()
-    error.status = 502
-    return error
 
 
 class H1ClientConnection:
@@ -81,6 +33,7 @@ class H1ClientConnection:
     """
 
     __slots__ = (
+        "_busy",
         "_closed",
         "_input",
         "_limits",
@@ -105,12 +58,14 @@ class H1ClientConnection:
         self.start = b""
         """The last request's start, known to be well formed."""
         self.last: LastHead[ResponseHead] = LastHead()
+        self._busy = False
         self._stream: H1ClientStream | None = None
+        """The exchange under way, unless ``fetch`` still has it to itself."""
         self._closed = False
 
     def is_available(self) -> bool:
         """See ``ClientConnection``. A free connection on which anything has come is closed: nobody asked."""
-        if self._stream is not None or self._closed:
+        if self._busy or self._closed:
             return False
         try:
             unasked = self.connection.receive_nowait()
@@ -123,157 +78,80 @@ class H1ClientConnection:
 
     def is_idle(self) -> bool:
         """See ``ClientConnection``."""
-        return self._stream is None
+        return not self._busy
 
     def is_closed(self) -> bool:
         """See ``ClientConnection``."""
-        return self._closed or (self._stream is None and not self.is_available())
+        return self._closed or (not self._busy and not self.is_available())
 
     def open(self) -> H1ClientStream:
         """See ``ClientConnection``."""
-        assert self._stream is None, "one exchange at a time"
+        assert not self._busy, "one exchange at a time"
         self.requests += 1
+        self._busy = True
         stream = self._stream = H1ClientStream(self, self._input, self._limits)
         return stream
 
-    def close(self) -> None:
-        """See ``ClientConnection``."""
-        self._closed = True
-        if self._stream is None:
-            self.connection.close()
-        else:
-            self.connection.abort(_terminated("closed here", sent=self._stream.request_bytes_sent))
+    async def fetch(self, head: RequestHead, data: bytes = b"") -> tuple[ResponseHead, bytes, H1ClientStream | None]:
+        """A whole exchange in one go: what most exchanges are, at a good part of a stream's price.
 
-    def release(self, *, clean: bool) -> None:
-        """The exchange is over (called by its stream)."""
-        self._stream = None
-        if clean and not self._closed:
-            self.idle_since = self._now()
-        else:
-            self.close()
+        It means what ``open``, ``send_head``, ``receive_head`` and ``finish`` mean together, and
+        becomes them where it is not as simple as that (a test holds the two together).
 
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "idle" if self._stream is None else "busy"
-        return f"<H1ClientConnection {self.connection.peer} {state} {self.requests} requests>"
+        Args:
+            head: Of a request that asks for no other protocol.
+            data: All of the request's body, ``head.length`` bytes.
 
+        Returns:
+            The response's head and its whole body, or the head, b"" and the stream that the
+            rest of the body comes by. Without a stream the caller says ``release(clean=True)``,
+            or goes on with ``adopt``.
 
-def _terminated(cause: str, *, sent: bool) -> UpstreamError:
-    return UpstreamError("connection termination", ResponseFlag.UPSTREAM_TERMINATION, cause=cause, sent=sent)
-
-
-class H1ClientStream:
-    """One exchange (``ClientStream``). Made by ``H1ClientConnection.open``; ended by ``finish``."""
-
-    __slots__ = (
-        "_encoder",
-        "_finished",
-        "_input",
-        "_keep_alive",
-        "_limits",
-        "_owner",
-        "_request",
-        "_request_ended",
-        "_responded",
-        "body",
-        "connection",
-        "request_bytes_sent",
-    )
-
-    def __init__(self, owner: H1ClientConnection, source: Input, limits: HttpLimits) -> None:
-        self._owner = owner
-        self._input = source
-        self._limits = limits
-        self._request: RequestHead | None = None
-        self._encoder: Encoder | None = None
-        self._request_ended = False
-        self._responded = False
-        self._keep_alive = False
-        self._finished = False
-        self.connection = owner.connection
-        self.body: H1Body | LengthBody | WholeBody | NoBody = NO_BODY_HERE
-        self.request_bytes_sent = False
-
-    async def send_head(self, head: RequestHead, data: bytes = b"", *, end: bool) -> None:
-        """See ``ClientStream``."""
-        self._request = head
-        owner = self._owner
+        Raises:
+            MeshdError: as ``ClientStream`` does; the exchange is then ended by ``adopt(head).finish()``.
+        """
+        assert not self._busy, "one exchange at a time"
+        self.requests += 1
+        self._busy = True
         start = render_start(head)
-        if start != owner.start:
+        if start != self.start:
             check_start(start)
-            owner.start = start
-        if end and not data and head.length == 0:
-            message = render_request(head, start) + b"\r\n"
-        else:
-            encoder = self._encoder = self._encoder_for(head)
-            message = b"%b\r\n%b" % (render_request(head, start), encoder.encode(data, end=end))
-        self.request_bytes_sent = True
-        connection = self.connection
+            self.start = start
+        message = b"%b\r\n%b" % (render_request(head, start), data)
+        connection, source = self.connection, self._input
         try:
             sent = connection.send_nowait(message)
             if sent < len(message):
                 await connection.send(message[sent:])
+            received = source.buffer or await connection.receive()
         except ConnectionLost as error:
-            raise _terminated(str(error), sent=True) from error
-        self._request_ended = end
+            raise terminated(str(error), sent=True) from error
+        read = self.read_ordinary(received, head) if received else None
+        if read is not None:
+            response, framing, keep_alive = read
+            rest = source.buffer
+            if keep_alive and (len(rest) == response.length if framing == LENGTH else framing == NO_BODY and not rest):
+                source.buffer = b""
+                return response, rest if framing == LENGTH else b"", None
+        elif received:
+            source.buffer = received
+        stream = self.adopt(head)
+        return (stream.begin(*read) if read is not None else await stream.receive_head()), b"", stream
 
-    def _encoder_for(self, head: RequestHead) -> Encoder:
-        if head.upgrade or head.method == b"CONNECT":
-            # Nothing may follow such a head until the server has agreed; then it is a tunnel.
-            return LengthEncoder(0)
-        return ChunkedEncoder() if head.length is None else LengthEncoder(head.length)
+    def adopt(self, head: RequestHead, answer: tuple[ResponseHead, bytes] | None = None) -> H1ClientStream:
+        """The exchange that ``fetch`` has begun, as a stream; ``answer`` when it has returned all of it."""
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = H1ClientStream(self, self._input, self._limits)
+            stream.follow(head)
+        if answer is not None:
+            stream.body = WholeBody(answer[1]) if answer[1] else NO_BODY_HERE
+            stream.begin_answered()
+        return stream
 
-    async def send(self, data: bytes, *, end: bool = False) -> None:
-        """See ``ClientStream``."""
-        assert self._encoder is not None, "send after send_head(end=False)"
-        wire = self._encoder.encode(data, end=end)
-        if wire:
-            await self._send(wire)
-        if end:
-            if isinstance(self._encoder, PlainEncoder):
-                await self.connection.send_eof()
-            self._request_ended = True
-
-    async def send_trailers(self, trailers: Headers) -> None:
-        """See ``ClientStream``."""
-        assert self._encoder is not None, "send_trailers after send_head(end=False)"
-        wire = self._encoder.encode_trailers(trailers)
-        if wire:
-            await self._send(wire)
-        self._request_ended = True
-
-    async def _send(self, wire: bytes) -> None:
-        try:
-            await self.connection.send(wire)
-        except ConnectionLost as error:
-            raise _terminated(str(error), sent=True) from error
-
-    async def receive_head(self) -> ResponseHead:
-        """See ``ClientStream``."""
-        request = self._request
-        assert request is not None, "receive_head after send_head"
-        source, connection = self._input, self.connection
-        for _ in range(self._limits.max_informational + 1):
-            try:
-                data = source.buffer or await connection.receive()
-                if not data:
-                    raise _terminated("before a response", sent=self.request_bytes_sent)
-                read = self._read_ordinary(data, request) or await self._read_slowly(data, request)
-            except ConnectionLost as error:
-                raise _terminated(str(error), sent=self.request_bytes_sent) from error
-            head, framing, self._keep_alive = read
-            status = head.status
-            if status == 101 or (request.method == b"CONNECT" and 200 <= status < 300):
-                return self._begin_tunnel(request, head)
-            if status >= 200:
-                self._responded = True
-                if framing != NO_BODY:
-                    self.body = self._body(head, framing)
-                return head
-        raise ProtocolError("informational responses without end", status=502, detail="http1.codec_error")
-
-    def _read_ordinary(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool] | None:
+    def read_ordinary(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool] | None:
         """The head that ``data`` begins with, when it is whole and ordinary; else ``_read_slowly`` must look."""
-        last, limits = self._owner.last, self._limits
+        last, limits = self.last, self._limits
         kept = last.head
         if kept is not None and data.startswith(last.raw) and request.method == last.method:
             self._input.buffer = data[len(last.raw) :]
@@ -290,51 +168,29 @@ class H1ClientStream:
             last.note(raw, read[0], framing=read[1], keep_alive=read[2], method=request.method)
         return read
 
-    async def _read_slowly(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool]:
-        """The head that begins with ``data``, whatever it is like."""
-        limits = self._limits
-        try:
-            raw = await self._input.receive_head(data, limit=limits.max_response_head)
-        except ProtocolError as refused:
-            refused.status = 502
-            raise
-        if raw.count(b"\n") > limits.max_headers + 2:
-            raise _too_large()
-        return grammar.read_response(raw, request) or h11_head.read_response(raw, request)
-
-    def _body(self, head: ResponseHead, framing: int) -> H1Body | LengthBody | WholeBody:
-        if framing == LENGTH:
-            source, length = self._input, head.length or 0
-            data = source.buffer
-            if len(data) == length:
-                source.buffer = b""
-                return WholeBody(data)
-            return LengthBody(source, length)
-        return H1Body(self._input, ChunkedDecoder(self._limits) if framing == CHUNKED else UntilCloseDecoder())
-
-    def _begin_tunnel(self, request: RequestHead, head: ResponseHead) -> ResponseHead:
-        if request.method != b"CONNECT" and (not request.upgrade or head.upgrade != request.upgrade):
-            raise ProtocolError("a switch of protocols that was not asked for", status=502, detail="http1.codec_error")
-        self._responded = True
-        self._keep_alive = False
-        self._request_ended = False
-        self._encoder = PlainEncoder()
-        self.body = H1Body(self._input, UntilCloseDecoder())
-        return head
-
     def abort(self, error: Exception) -> None:
-        """See ``ClientStream``."""
-        self._keep_alive = False
+        """Give up the exchange that is under way in ``fetch``, which raises ``error``."""
         self._input.buffer = b""
         self.connection.abort(error)
 
-    def finish(self) -> None:
-        """See ``ClientStream``."""
-        if self._finished:
-            return
-        self._finished = True
-        body = self.body
-        if not body.ended and body.all_here():
-            body.receive_nowait()
-        clean = self._keep_alive and self._responded and self._request_ended and body.ended and not self._input.buffer
-        self._owner.release(clean=clean)
+    def close(self) -> None:
+        """See ``ClientConnection``."""
+        self._closed = True
+        if not self._busy:
+            self.connection.close()
+        else:
+            sent = self._stream is None or self._stream.request_bytes_sent
+            self.connection.abort(terminated("closed here", sent=sent))
+
+    def release(self, *, clean: bool) -> None:
+        """The exchange is over (called by its stream, or by whom ``fetch`` has given all of it)."""
+        self._busy = False
+        self._stream = None
+        if clean and not self._closed:
+            self.idle_since = self._now()
+        else:
+            self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "busy" if self._busy else "idle"
+        return f"<H1ClientConnection {self.connection.peer} {state} {self.requests} requests>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshd.http.h1_body import NO_BODY_HERE, WholeBody
 from meshd.http.head import RequestHead, ResponseHead
 from meshd.policy.exchange import Response
 from meshd.proxy import peer_metadata
@@ -26,12 +27,37 @@ async def attempt(exchange: ProxyExchange, upstream: Upstream, host: Host, uploa
         MeshdError, OSError: whatever ended it; the stream is still held.
     """
     exchange.upstream_host = host.name
-    exchange.upstream_peer = host.endpoint.peer
     exchange.lease = lease = upstream.lease_nowait(host) or await _wait_in_line(exchange, upstream, host)
     exchange.current = stream = lease.stream
     if exchange.failure is not None:
         raise exchange.failure
     pooled = lease.pooled
+    head = begin_try(exchange, host, pooled)
+    began = exchange.live.now()
+    if upload is None:
+        # A head that asks for another protocol leaves its stream open for it.
+        await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
+    else:
+        await upload.begin(stream, head, exchange)
+    response = await stream.receive_head()
+    end_try(exchange, host, response, began)
+    return response
+
+
+def is_whole(exchange: ProxyExchange) -> bool:
+    """Is all of the request here, and nothing but a response to come of it?"""
+    request = exchange.request
+    return (
+        request.length == len(exchange.body)
+        and not request.upgrade
+        and request.method != b"CONNECT"
+        and exchange.failure is None
+    )
+
+
+def begin_try(exchange: ProxyExchange, host: Host, pooled: Pooled) -> RequestHead:
+    """Note where a try goes; gives the head to send there."""
+    exchange.upstream_peer = host.endpoint.peer
     exchange.upstream_local = pooled.local
     exchange.upstream_mtls = pooled.mtls
     head = exchange.request
@@ -42,17 +68,14 @@ async def attempt(exchange: ProxyExchange, upstream: Upstream, host: Host, uploa
         head.headers.set(ATTEMPT_COUNT, b"%d" % exchange.attempts)
     if pooled.metadata_due or head.expect_continue:
         head = _adapted(head, exchange, pooled)
-    now = exchange.live.now
-    began = now()
-    if upload is None:
-        # A head that asks for another protocol leaves its stream open for it.
-        await stream.send_head(head, exchange.body, end=not head.upgrade and head.method != b"CONNECT")
-    else:
-        await upload.begin(stream, head, exchange)
-    response = await stream.receive_head()
+    return head
+
+
+def end_try(exchange: ProxyExchange, host: Host, response: ResponseHead, began: float) -> None:
+    """Note that a response head has come, and how long that took."""
     if exchange.idle is not None:
         exchange.touch()
-    exchange.upstream_service_time_ms = service_time = int((now() - began) * 1000)
+    exchange.upstream_service_time_ms = service_time = int((exchange.live.now() - began) * 1000)
     headers = response.headers
     headers.remove(_SERVICE_TIME)
     headers.append(b"x-envoy-upstream-service-time: %d\r\n" % service_time)
@@ -60,7 +83,6 @@ async def attempt(exchange: ProxyExchange, upstream: Upstream, host: Host, uploa
         host.successes += 1
     else:
         host.failures += 1
-    return response
 
 
 async def _wait_in_line(exchange: ProxyExchange, upstream: Upstream, host: Host) -> Lease:
@@ -81,6 +103,14 @@ def answered(exchange: ProxyExchange, head: ResponseHead) -> Response:
     if head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300):
         exchange.tunnel = True
     return Response(head, exchange.lease.stream.body)
+
+
+def answered_whole(exchange: ProxyExchange, head: ResponseHead, data: bytes) -> Response:
+    """The response that is here already, head and body."""
+    exchange.detail = "via_upstream"
+    if (head.status >= 400 or exchange.grpc) and exchange.connection.direction is Direction.GATEWAY:
+        _keep_for_the_mesh(head)
+    return Response(head, WholeBody(data) if data else NO_BODY_HERE)
 
 
 def _keep_for_the_mesh(head: ResponseHead) -> None:

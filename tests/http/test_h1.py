@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from meshd.errors import ConnectionLost, DeadlineExceeded, ProtocolError, ResponseFlag, UpstreamError
-from meshd.http.h1 import H1ClientConnection, check_start, render_request, render_start
+from meshd.http.h1 import H1ClientConnection
+from meshd.http.h1_client_stream import check_start, render_request, render_start
 from meshd.http.head import Headers, RequestHead, ResponseHead
 from meshd.http.limits import HttpLimits
 from meshd.http.stream import ClientStream

@@ -145,8 +145,8 @@ class Upstream:
 
     # Streams.
 
-    def lease_nowait(self, host: Host) -> Lease | None:
-        """A stream on a connection that has room now; None when ``lease`` must wait for one.
+    def take(self, host: Host) -> Pooled | None:
+        """A free HTTP/1.1 connection, for an exchange that the caller makes on it and ends with ``returned``.
 
         Raises:
             UpstreamError: the cluster's request limit is reached (UO).
@@ -154,15 +154,29 @@ class Upstream:
         most = self.cluster.limits.max_requests
         if self.active + self.pending >= most:
             raise self._overflow("max_requests", most)
-        pool = host.pool
-        idle = pool.idle
+        idle = host.pool.idle
         while idle:
             pooled = idle.pop()
-            if pooled.client.is_available():
+            client = pooled.client
+            if client.is_available():
+                client.connection.on_hangup = None
                 host.active += 1
-                return self._leased(host, pooled)
+                host.requests += 1
+                self.active += 1
+                return pooled
             self._drop(host, pooled)
-        if pool.multiplexed and (shared := pool.take()) is not None:
+        return None
+
+    def lease_nowait(self, host: Host) -> Lease | None:
+        """A stream on a connection that has room now; None when ``lease`` must wait for one.
+
+        Raises:
+            UpstreamError: the cluster's request limit is reached (UO).
+        """
+        pooled = self.take(host)
+        if pooled is not None:
+            return Lease(self, host, pooled, pooled.client.open())
+        if host.pool.multiplexed and (shared := host.pool.take()) is not None:
             host.active += 1
             return self._leased(host, shared)
         return None
