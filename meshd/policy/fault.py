@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import trio
-
 from meshd.errors import ResponseFlag
 from meshd.http.head import ResponseHead
 from meshd.policy.exchange import Exchange, Next, Reply, Response
@@ -51,6 +49,9 @@ class Delay:
     async def __call__(self, exchange: Exchange, next: Next) -> Response:
         exchange.fault_injected = True
         if self._strikes():
+            # Loaded by every proxy long before; explanations load this module and wait for nothing.
+            import trio
+
             exchange.flags.append(ResponseFlag.DELAY_INJECTED)
             await trio.sleep(self._seconds)
         return await next(exchange)
