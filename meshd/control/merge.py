@@ -48,6 +48,7 @@ def settle(previous: Good, incoming: SourceSet) -> Settled:
     good: dict[tuple[Key, str], Entry] = {}
     findings = list(incoming.findings)
     broken: dict[tuple[Key, str], Entry] = {}
+    repeated: list[tuple[tuple[Key, str], Entry]] = []
     for entry in incoming.entries:
         findings += entry.findings
         if entry.key is None:
@@ -57,8 +58,9 @@ def settle(previous: Good, incoming: SourceSet) -> Settled:
             broken.setdefault(place, entry)
             continue
         if place in good:
-            findings.append(_defined_twice(good[place], entry, "comes later in the file"))
+            repeated.append((place, good[place]))
         good[place] = entry
+    findings += [_defined_twice(entry, good[place], "comes later in the file") for place, entry in repeated]
     remembered = {(entry.key, entry.file): entry for entry in incoming.remembered if entry.key is not None}
     for place, last in (previous or remembered).items():
         if place in good:

@@ -95,6 +95,13 @@ def test_of_two_files_the_newer_wins() -> None:
         ]
 
 
+def test_three_times_in_one_file_each_is_told_who_wins() -> None:
+    merged = rounds(files(*(good("a", host, line=line) for line, host in enumerate(("one", "two", "three"), 1))))
+    assert hosts(merged) == {"a": "three"}
+    assert [(finding.origin.line, finding.code) for finding in merged.findings] == [(1, "MD0006"), (2, "MD0006")]
+    assert all("f.yaml:3:1, which comes later in the file and wins" in finding.message for finding in merged.findings)
+
+
 def test_of_equally_new_files_the_last_by_name_wins() -> None:
     merged = rounds(files(good("a", "one", "b.yaml"), good("a", "two", "c.yaml"), good("a", "three", "a.yaml")))
     assert hosts(merged) == {"a": "two"}
