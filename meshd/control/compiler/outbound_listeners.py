@@ -22,7 +22,8 @@ from meshd.control.compiler.inbound_chains import PLAIN, PLAIN_HTTP, TLS
 from meshd.control.compiler.opaque import Ruled, tcp_chains, tls_chains
 from meshd.control.compiler.virtual_hosts import egress_cluster
 from meshd.control.compiler.world import World
-from meshd.control.hosts import is_ip, overlaps
+from meshd.control.hosts import is_ip
+from meshd.control.name_index import NameIndex
 from meshd.control.rules import Bound
 from meshd.control.services import Port, Protocol, Service, Source
 from meshd.control.sidecar_scope import Egress, SidecarScope
@@ -68,16 +69,18 @@ class Listening:
 
 @attrs.define
 class _Builder:
-    """The whole mutable state is these two: listeners in the making, and sniffed ports with an address."""
+    """The whole mutable state: listeners in the making, sniffed ports with an address, the present egress' rules."""
 
     world: World
     entries: dict[tuple[str, int], Entry] = attrs.field(factory=dict)
     sniffed: dict[tuple[str, int], tuple[Service, int]] = attrs.field(factory=dict)
+    rules: NameIndex[int] = attrs.field(factory=lambda: NameIndex(()))
 
     def listen(self, egress: Egress) -> None:
         """Everything of one egress listener."""
         if egress.bind.startswith("unix:"):
             return
+        self.rules = _connection_rules(egress)
         if egress.port is not None:
             for service in egress.services:
                 self._add(egress, service, egress.port)
@@ -170,7 +173,8 @@ class _Builder:
     def _chains(self, egress: Egress, service: Service, port: Port, host: str, range_: str) -> tuple[FilterChain, ...]:
         number = port.number if service.port(port.number) else service.only_port or port.number
         cluster = names.outbound_cluster(number, "", service.host)
-        rules = tuple(self._ruled(bound, port.number) for bound in _of_host(egress, service.host))
+        places = sorted(set(self.rules.overlapping(service.host)))
+        rules = tuple(self._ruled(egress.rules[at], port.number) for at in places)
         ranges = (range_,) if range_ else ()
         if port.protocol.tls:
             return tls_chains(rules, cluster, ranges, service.host if not host else "")
@@ -180,11 +184,14 @@ class _Builder:
         return Ruled(bound.rule, self.world.place(bound.rule, number), self.world.destinations(bound.rule))
 
 
-def _of_host(egress: Egress, host: str) -> Iterator[Bound]:
-    """The VirtualServices with rules for connections of which a host overlaps with this one."""
-    for bound in egress.rules:
-        if (bound.rule.resource.tls or bound.rule.resource.tcp) and any(overlaps(each, host) for each in bound.hosts):
-            yield bound
+def _connection_rules(egress: Egress) -> NameIndex[int]:
+    """The places of the VirtualServices that have rules for connections, by host."""
+    return NameIndex(
+        (host, at)
+        for at, bound in enumerate(egress.rules)
+        if bound.rule.resource.tls or bound.rule.resource.tcp
+        for host in bound.hosts
+    )
 
 
 def compile_listeners(world: World, scope: SidecarScope) -> Listening:

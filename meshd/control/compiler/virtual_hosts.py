@@ -16,6 +16,7 @@ port even where no service is on port 80.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Final
 
 import attrs
@@ -23,7 +24,8 @@ import attrs
 from meshd.api.networking.virtual_service import HTTPRetry
 from meshd.control.compiler import names, retries
 from meshd.control.compiler.world import Naming, World
-from meshd.control.hosts import domains, is_wildcard, literals, overlaps
+from meshd.control.hosts import domains, is_wildcard, literals
+from meshd.control.name_index import NameIndex
 from meshd.control.rules import Bound, HostIndex
 from meshd.control.services import Port, Protocol, Service
 from meshd.control.sidecar_scope import Egress, OutboundPolicy, SidecarScope
@@ -99,6 +101,29 @@ def _ports(views: list[_View]) -> dict[int, _View]:
 
 
 @attrs.define
+class _Here:
+    """The services of one port, by host."""
+
+    services: dict[str, Service]
+
+    @cached_property
+    def index(self) -> NameIndex[Service]:
+        """To find those that a wildcard stands for; only made when there is one."""
+        return NameIndex(self.services.items())
+
+    @cached_property
+    def _wild(self) -> NameIndex[Service]:
+        return NameIndex((host, service) for host, service in self.services.items() if is_wildcard(host))
+
+    def meets(self, host: str) -> bool:
+        """Whether a VirtualService's host overlaps with that of a service."""
+        if host in self.services:
+            return True
+        found = self.index.overlapping(host) if is_wildcard(host) else self._wild.covering(host)
+        return next(found, None) is not None
+
+
+@attrs.define
 class _View:
     """One egress listener's services and rules."""
 
@@ -109,11 +134,10 @@ class _View:
     def hosts(self, number: int) -> Iterator[VirtualHost]:
         """The virtual hosts of one port, those with the first rights first."""
         world = self.world
-        here = {service.host: service for service in self.egress.services if service.port(number) is not None}
-        wild = [host for host in here if is_wildcard(host)]
+        here = _Here({service.host: service for service in self.egress.services if service.port(number) is not None})
         taken: set[str] = set()
         for bound in self.egress.rules:
-            if number != LEGACY_PORT and not any(_concerns(host, here, wild) for host in bound.hosts):
+            if number != LEGACY_PORT and not any(here.meets(host) for host in bound.hosts):
                 continue
             unknown, services = self._split(bound, here)
             served = [service for service in services if _readable_at(service, number)]
@@ -128,22 +152,22 @@ class _View:
                 if service.host not in taken:
                     taken.add(service.host)
                     yield _service_host(world, service, number, routes)
-        for service in here.values():
+        for service in here.services.values():
             if service.host not in taken and _readable_at(service, number) and service.host not in world.aliases:
                 yield _service_host(world, service, number, ())
 
-    def _split(self, bound: Bound, here: dict[str, Service]) -> tuple[list[str], list[Service]]:
+    def _split(self, bound: Bound, here: _Here) -> tuple[list[str], list[Service]]:
         """A VirtualService's hosts that are no services, and the services that are its own."""
         unknown: list[str] = []
         services: list[Service] = []
         for host in bound.hosts:
             if is_wildcard(host):
-                covered = [service for service in here.values() if overlaps(host, service.host)]
+                covered = dict.fromkeys(here.index.overlapping(host))
                 services += [service for service in covered if self._most_specific(service.host) is bound]
                 if not covered:
                     unknown.append(host)
-            elif host in here:
-                services.append(here[host])
+            elif host in here.services:
+                services.append(here.services[host])
             elif host not in self.world.services:
                 unknown.append(host)
         return unknown, services
@@ -153,12 +177,6 @@ class _View:
         if self._index is None:
             self._index = HostIndex((each, bound) for bound in self.egress.rules for each in bound.hosts)
         return next(iter(self._index.first(host)), None)
-
-
-def _concerns(host: str, here: dict[str, Service], wild: list[str]) -> bool:
-    if host in here:
-        return True
-    return any(overlaps(host, each) for each in (here if is_wildcard(host) else wild))
 
 
 def _readable_at(service: Service, number: int) -> bool:
