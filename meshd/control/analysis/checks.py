@@ -154,6 +154,10 @@ def _long_host(name: str, path: Path, *, sidecar: bool) -> Iterator[Problem]:
 
 def is_address(text: str) -> bool:
     """Whether it is an IP address."""
+    if (
+        ":" not in text and not text[-1:].isdigit()
+    ):  # Most are names: an exception for each would cost more than all else.
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -185,9 +189,9 @@ def duration(seconds: Duration | None, path: Path, *, least: float = SHORTEST_DU
         yield error(path, f"{format_duration(seconds)} is finer than a millisecond")
 
 
-def port_text(text: str, path: Path, *, at_value: bool = True) -> Iterator[Problem]:
+def port_text(text: str, path: Path, *, at_value: bool = True, least: int = 1) -> Iterator[Problem]:
     """A port written as text."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LARGEST_PORT):
+    if not (text.isascii() and text.isdigit() and least <= int(text[:6]) <= LARGEST_PORT):
         yield error(path, f'"{text}" is not a port: 1 to {LARGEST_PORT}', at_value=at_value)
 
 

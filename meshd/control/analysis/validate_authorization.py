@@ -198,7 +198,7 @@ def _operation(operation: Operation, path: Path) -> Iterator[Problem]:
     for name in ("ports", "notPorts"):
         for index, text in enumerate(fields[name]):
             if text:
-                yield from checks.port_text(text, (*path, name, index))
+                yield from checks.port_text(text, (*path, name, index), least=0)
     for name in ("paths", "notPaths"):
         for index, text in enumerate(fields[name]):
             yield from _path(text, (*path, name, index))
@@ -264,7 +264,7 @@ def _condition(condition: Condition, path: Path) -> Iterator[Problem]:
             if key in _IP_KEYS:
                 yield from checks.subnet(value, here)
             elif key == "destination.port":
-                yield from checks.port_text(value, here)
+                yield from checks.port_text(value, here, least=0)
     if key.startswith("request.auth."):
         why = "meshd does not validate JWTs yet: no request has this attribute"
         yield warning((*path, "key"), why, code=FIELD_NOT_SUPPORTED)

@@ -89,7 +89,7 @@ def test_bad_policies(spec: str, message: str) -> None:
         ("to: [{operation: {paths: ['/{*}/*']}}]", 'no other "*" or braces'),
         ("when: [{key: source.ip}]", "values or notValues is needed"),
         ("when: [{key: source.ip, values: [x]}]", '"x" is not an IP address'),
-        ("when: [{key: destination.port, values: ['0']}]", '"0" is not a port'),
+        ("when: [{key: destination.port, values: ['65536']}]", '"65536" is not a port'),
         ("when: [{key: source.color, values: [x]}]", '"source.color" is not an attribute of a request'),
         ("when: [{key: 'request.headers[]', values: [x]}]", "is not an attribute of a request"),
         ("when: [{key: 'request.auth.claims[a]', values: [x]}]", "meshd does not validate JWTs yet"),

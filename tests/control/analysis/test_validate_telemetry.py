@@ -59,7 +59,7 @@ def test_bad(spec: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("concurrency: -1", "concurrency -1 is negative"),
+        ("concurrency: -1", "error spec.concurrency: "),
         ("selector: {}", "warning spec.selector: a selector without labels"),
         ("environmentVariables: {'': a}", "the variable's name is empty"),
         (f"environmentVariables: {{a: {'b' * 2049}}}", "the value is longer than 2048"),

@@ -67,7 +67,7 @@ def test_good_groups(spec: str) -> None:
         ("template: {address: 'unix://a'}", "is not an absolute socket path"),
         ("template: {}, probe: {}", "how to probe is missing"),
         ("template: {}, probe: {grpc: {port: 1}, tcpSocket: {port: 1}}", "tcpSocket and grpc cannot both be given"),
-        ("template: {}, probe: {grpc: {port: 1}, periodSeconds: -1}", "-1 is negative"),
+        ("template: {}, probe: {grpc: {port: 1}, periodSeconds: -1}", "error spec.probe.periodSeconds: "),
         ("template: {}, probe: {httpGet: {port: 0}}", "0 is not a port"),
         ("template: {}, probe: {httpGet: {port: 1, scheme: FTP}}", '"FTP" is not a scheme'),
         ("template: {}, probe: {httpGet: {port: 1, httpHeaders: [{name: 'a b'}]}}", '"a b" is not a valid header name'),
