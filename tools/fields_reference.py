@@ -125,7 +125,7 @@ def type_text(cls: Any) -> str:
         return f"{type_text(get_args(cls)[0])}[]"
     if origin is common.Map:
         return f"map of {type_text(get_args(cls)[1])}"
-    named = {common.Int32: "int32", common.UInt32: "uint32", common.Int64: "int64", common.UInt64: "uint64"}
+    named = {common.Int32: "int32", common.Natural: "int32", common.UInt32: "uint32", common.Int64: "int64", common.UInt64: "uint64"}
     named |= {common.Base64: "bytes", common.Duration: "duration", str: "string", float: "double", Any: "any"}
     if cls in named:
         return named[cls]

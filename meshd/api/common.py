@@ -14,6 +14,8 @@ Rules of this package:
   Neither is said of a field that is written and has the value it has anyway.
 - ``IRRELEVANT`` names fields that Istio does not read either, and those that are
   about its own programs.
+- ``OLD_NAMES`` names fields by what Istio's schemas still take them for as well.
+- ``NULL_ITEMS`` names lists in which an item that is null counts as ``{}``.
 - Whatever is in none of the lists is an error with a suggestion.
 """
 
@@ -45,6 +47,8 @@ class Encoded:
 
 
 Int32 = Annotated[int, Range(-(2**31), 2**31 - 1)]
+Natural = Annotated[int, Range(0, 2**31 - 1)]
+"""An ``int32`` that Istio's schemas forbid to be negative."""
 UInt32 = Annotated[int, Range(0, 2**32 - 1)]
 Int64 = Annotated[int, Range(-(2**63), 2**63 - 1)]
 UInt64 = Annotated[int, Range(0, 2**64 - 1)]

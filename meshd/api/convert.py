@@ -213,6 +213,7 @@ class _Class:
     remarked: dict[str, Problem]
     """What to say about a field's being there; the path is filled in."""
     silent: frozenset[str]
+    old_names: Map[str, str]
     protobuf: bool
     quick: dict[str, tuple[str, Parse]]
     """The fields that there is nothing to say about."""
@@ -231,6 +232,7 @@ class _Class:
             fields,
             remarked,
             frozenset(getattr(resource, "BOOKKEEPING", ())),
+            getattr(resource, "OLD_NAMES", Map()),
             protobuf,
             {name: (each.attribute, each.shape.make) for name, each in fields.items() if name not in remarked},
             tuple(each.attribute for each in fields.values() if each.required),
@@ -282,8 +284,10 @@ class _Class:
 
     def _name(self, key: str) -> str:
         """A field's name in JSON; with protocol buffers it may be written in the original form."""
-        if not self.protobuf or "_" not in key:
+        if "_" not in key:
             return key
+        if not self.protobuf:
+            return self.old_names.get(key, key)
         flat = key.replace("_", "").lower()
         return next((name for name in self.fields if name.lower() == flat), key)
 

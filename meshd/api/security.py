@@ -6,6 +6,7 @@ Sources: Istio's ``security/v1beta1/{peer_authentication,request_authentication,
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 import attrs
 
@@ -73,6 +74,8 @@ class JWTRule:
     outputClaimToHeaders: tuple[ClaimToHeader, ...] = ()
     timeout: Duration | None = None
     spaceDelimitedClaims: tuple[str, ...] = ()
+
+    OLD_NAMES: ClassVar[Map[str, str]] = Map({"jwks_uri": "jwksUri"})
 
 
 @attrs.frozen

@@ -206,7 +206,7 @@ def test_what_is_mangled(data: st.DataObject) -> None:
         "#" * 10**6 + "é",
         "a: x" + " #" * 10**6 + "é",
         "a: " + "b:c" * 10**6 + "é",
-    ],  # fmt: skip
+    ],
     ids=range(8),
 )
 def test_no_line_takes_longer_than_it_is(line: str) -> None:

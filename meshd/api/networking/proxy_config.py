@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from meshd.api.common import Int32, Labels, Map, WorkloadSelector
+from meshd.api.common import Labels, Map, Natural, WorkloadSelector
 
 
 @attrs.frozen
@@ -23,6 +23,6 @@ class ProxyConfig:
     """``concurrency`` absent is by the processors, 0 is all of them."""
 
     selector: WorkloadSelector | None = None
-    concurrency: Int32 | None = None
+    concurrency: Natural | None = None
     environmentVariables: Labels = Map()
     image: ProxyImage | None = None

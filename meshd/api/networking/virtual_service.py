@@ -236,6 +236,7 @@ class HTTPRoute:
     corsPolicy: CorsPolicy | None = None
     headers: Headers | None = None
 
+    OLD_NAMES: ClassVar[Map[str, str]] = Map({"mirror_percent": "mirrorPercent"})
     NULL_ITEMS: ClassVar[frozenset[str]] = frozenset({"match"})
     # Mirrors are compiled, but the data plane does not send them yet.
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"mirror", "mirrors", "mirrorPercent", "mirrorPercentage"})

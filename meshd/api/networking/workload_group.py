@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from meshd.api.common import Int32, Labels, Map, UInt32
+from meshd.api.common import Labels, Map, Natural, UInt32
 from meshd.api.networking.workload_entry import WorkloadEntry
 
 
@@ -65,11 +65,11 @@ class GrpcHealthCheckConfig:
 class ReadinessProbe:
     """Exactly one of the last four. Absent or 0: every 10 s, 1 s to answer, 1 success, 3 failures."""
 
-    initialDelaySeconds: Int32 = 0
-    timeoutSeconds: Int32 = 0
-    periodSeconds: Int32 = 0
-    successThreshold: Int32 = 0
-    failureThreshold: Int32 = 0
+    initialDelaySeconds: Natural = 0
+    timeoutSeconds: Natural = 0
+    periodSeconds: Natural = 0
+    successThreshold: Natural = 0
+    failureThreshold: Natural = 0
     httpGet: HTTPHealthCheckConfig | None = None
     tcpSocket: TCPHealthCheckConfig | None = None
     exec: ExecHealthCheckConfig | None = None
