@@ -117,3 +117,15 @@ def test_what_cannot_be_used_is_65(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [[], ["nowhere.yaml"], ["--seed", "x", "."], ["-o", "xml", "."]])
 def test_usage(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_mesh_config_is_given_to_every_file(tmp_path: Path) -> None:
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    (settings / "mesh.yaml").write_text("outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n")
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    case = "- {name: a, from: page, call: GET http://elsewhere.example.com/, expect: {status: 502}}\n"
+    file = cases(tests, case)
+    assert run(file, "--mesh-config", settings / "mesh.yaml").exit_code == 0, run(file).output
+    assert run(file).exit_code == 1

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.journeys.documents import virtual_service
+
 ROOT = Path(__file__).parents[2]
 
 TESTS = """
@@ -56,6 +58,38 @@ def run(directory: Path, *more: str) -> str:
     return result.stdout + result.stderr
 
 
+MISUSED = """
+import pytest
+
+
+def test_a_plain_test_is_told_what_to_write(mesh):
+    mesh.service("reviews")
+
+
+async def test_a_call_without_await(mesh):
+    mesh.service("reviews")
+    mesh.call("reviews", "GET http://reviews/")
+
+
+def test_a_plain_test_can_run_one(mesh):
+    async def inside(mesh):
+        mesh.load("direct.yaml")
+        mesh.service("reviews")
+        return (await mesh.call("reviews", "GET http://reviews/")).status
+
+    assert mesh.run(inside) == 202
+
+
+@pytest.fixture
+def mesh_options():
+    return {"trust_domain": "shop.example"}
+
+
+async def test_options(mesh):
+    reviews = await mesh.service("reviews")
+    assert reviews.sidecar.identity.spiffe_id == "spiffe://shop.example/ns/default/sa/reviews"
+"""
+
 OWN = """
 import pytest
 
@@ -83,6 +117,37 @@ def test_in_a_plain_pytest(tmp_path: Path) -> None:
     assert "1 failed, 6 passed" in said, said
     assert "AssertionError: as it is written" in said
     assert "ExceptionGroup" not in said
+
+
+def test_misuse_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "test_misused.py").write_text(MISUSED)
+    (tmp_path / "sub" / "direct.yaml").write_text(virtual_service("  - directResponse: {status: 202}"))
+    said = run(tmp_path, "-p", "no:trio")
+    assert "2 failed, 2 passed" in said, said
+    assert "write `async def test_...(mesh)`, or in a plain test mesh.run(an_async_function)" in said
+    assert "a call was made and never awaited, so nothing happened: write await; " in said
+    assert "test_misused.py:11: mesh.call(..., 'GET http://reviews/')" in said
+
+
+@pytest.mark.slow
+def test_beside_anyio(tmp_path: Path) -> None:
+    pytest.importorskip("anyio")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")
+    (tmp_path / "test_mine.py").write_text(TESTS)
+    # Its plugin plays every asynchronous test once for each of its backends; ours do not care.
+    said = run(tmp_path, "-p", "no:trio")
+    assert "2 failed, 9 passed" in said, said
+    assert "ExceptionGroup" not in said
+
+
+@pytest.mark.slow
+def test_in_parallel(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_mine.py").write_text(TESTS)
+    said = run(tmp_path, "-p", "no:trio", "-n", "2")
+    assert "1 failed, 5 passed" in said, said
 
 
 @pytest.mark.slow
