@@ -167,3 +167,20 @@ def test_trusted_hops_tell_whom_a_request_comes_from(edge, hops, forwarded, host
 
 def test_attempts_are_not_taken_from_a_request():
     assert b"x-envoy-attempt-count" not in introduce(INBOUND, [(b"x-envoy-attempt-count", b"7")]).headers
+
+
+@pytest.mark.parametrize(
+    ("forwarding", "shown", "kept"),
+    [
+        ("forward_only", TLS, b"said"),
+        ("forward_only", None, None),
+        ("forward_only", TlsInfo("TLSv1.3", "x", "h2", "", ""), None),
+        ("always_forward", None, b"said"),
+        ("sanitize", TLS, None),
+    ],
+)
+@pytest.mark.parametrize("stranger", [True, False])
+def test_who_may_speak_of_a_client_s_certificate(forwarding, shown, kept, stranger):
+    http = HttpManager(use_remote_address=stranger, forward_client_cert=forwarding)
+    head = introduce(http, [(b"x-forwarded-client-cert", b"said")], shown)
+    assert head.headers.get(b"x-forwarded-client-cert") == kept

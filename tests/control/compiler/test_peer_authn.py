@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshd.api.security import MutualTLSMode
-from meshd.control.compiler.peer_authn import concerning, mode_at, ports_set
+from meshd.control.compiler.peer_authn import Decided, concerning, decided_at, mode_at, ports_set
 from meshd.control.mesh import Mesh
 from tests.control.documents import documents
 
@@ -73,3 +73,21 @@ def test_a_selector_that_does_not_match_and_one_in_the_root_namespace_are_nothin
 
 def test_modes_are_istios() -> None:
     assert MutualTLSMode.PERMISSIVE.value == "PERMISSIVE"
+
+
+def test_who_decided() -> None:
+    text = (
+        policy("m", "{mtls: {mode: STRICT}}", ROOT)
+        + policy("ns", "{mtls: {mode: UNSET}}")
+        + policy("w", f"{{{WEB}, portLevelMtls: {{'80': {{mode: DISABLE}}, '81': {{mode: UNSET}}}}}}")
+    )
+    policies = concerning(Mesh.of(documents(text)).peer_authentications, "default")
+
+    def decided(port: int, known: tuple[tuple[str, str], ...] = LABELS) -> tuple[str, str, str]:
+        found = decided_at(policies, "default", known, port)
+        return found.mode.value, str(found.policy), found.path
+
+    by_mesh = ("STRICT", "PeerAuthentication istio-system/m", "spec.mtls.mode")
+    assert decided(80) == ("DISABLE", "PeerAuthentication default/w", 'spec.portLevelMtls["80"].mode')
+    assert decided(81) == decided(82) == decided(80, ()) == by_mesh
+    assert decided_at((), "default", LABELS, 80) == Decided()
