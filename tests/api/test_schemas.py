@@ -101,7 +101,11 @@ def wrong(schema: Schema) -> list[Any]:
         case "string":
             return [5, True, 1.5, [], {}]
         case "integer":
-            beyond = [schema[name] + step for name, step in (("minimum", -1), ("maximum", 1)) if abs(schema.get(name, 0)) > 65535 or schema.get(name) == 0]  # fmt: skip
+            beyond = [
+                schema[name] + step
+                for name, step in (("minimum", -1), ("maximum", 1))
+                if abs(schema.get(name, 0)) > 65535 or schema.get(name) == 0
+            ]
             return ["5", True, 1.5, [], {}, *beyond, 2**70]
         case "number":
             return ["5", True, []]
