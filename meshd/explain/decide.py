@@ -12,13 +12,13 @@ import attrs
 
 from meshd.explain.call import Call, Tls
 from meshd.explain.connection import take
-from meshd.explain.decision import Decision, Mutual, Seen, Share, Verdict
+from meshd.explain.decision import Decision, Mutual, RouteTaken, Seen, Share, Verdict
 from meshd.explain.request import follow
 from meshd.explain.upstream import go_up
 from meshd.snapshot.cluster import Cluster
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import TcpProxy
-from meshd.snapshot.match import Step
+from meshd.snapshot.match import Recorder, Step
 from meshd.snapshot.snapshot import Snapshot
 
 
@@ -39,7 +39,7 @@ def decide(
     passed_on = False
     if taken is not None:
         if taken.chain.tcp is not None:
-            decision = _opaque(taken.chain.tcp, decision)
+            decision = _opaque(taken.chain.tcp, decision, steps.append)
             passed_on = call.tls is not Tls.PLAINTEXT and taken.chain.tls is None
         else:
             decision, _ = follow(snapshot, call, taken, decision, steps.append)
@@ -52,12 +52,21 @@ def decide(
     return attrs.evolve(decision, steps=seen)
 
 
-def _opaque(proxy: TcpProxy, decision: Decision) -> Decision:
+def _opaque(proxy: TcpProxy, decision: Decision, record: Recorder) -> Decision:
     total = sum(weight for _, weight in proxy.clusters) or 1
     shares = tuple(Share(name, 100.0 * weight / total) for name, weight in proxy.clusters)
     most = max(shares, key=lambda share: share.percent)
-    return attrs.evolve(decision, cluster=most.cluster, shares=shares, verdict=Verdict.ALLOW)
+    decision = attrs.evolve(decision, cluster=most.cluster, shares=shares, verdict=Verdict.ALLOW)
+    origin = proxy.origin
+    if not origin.resource:
+        return decision
+    because = "sends this connection on"
+    record(
+        Step(origin.section, origin.rule, matched=True, because=because, resource=origin.resource, match=origin.match)
+    )
+    return attrs.evolve(decision, route=RouteTaken("", origin.resource, origin.rule, origin.match, origin.section))
 
 
 def _seen(step: Step) -> Seen:
-    return Seen(step.at, step.rule, step.matched, step.because, step.name, step.resource, step.match)
+    section = step.at if step.at in {"tls", "tcp"} and step.resource else "http"
+    return Seen(step.at, step.rule, step.matched, step.because, step.name, step.resource, step.match, section)

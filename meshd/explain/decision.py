@@ -46,6 +46,7 @@ class Seen:
     name: str = ""
     resource: str = ""
     match: int = -1
+    section: str = "http"
     file: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class RouteTaken:
     resource: str = ""
     rule: int = -1
     match: int = -1
+    section: str = "http"
     file: str = ""
 
     def to_json(self) -> dict[str, Any]:

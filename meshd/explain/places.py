@@ -19,7 +19,12 @@ POLICY: Final = re.compile(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]")
 NAMED: Final = re.compile(r"([A-Z][A-Za-z]+) ([^\s/]+)/([^\s:,;]+)")
 """How objects are named everywhere else."""
 
-RULES: Final = {"VirtualService": ("spec", "http"), "AuthorizationPolicy": ("spec", "rules")}
+RULES: Final = {
+    ("VirtualService", "http"): ("spec", "http"),
+    ("VirtualService", "tls"): ("spec", "tls"),
+    ("VirtualService", "tcp"): ("spec", "tcp"),
+    ("AuthorizationPolicy", "http"): ("spec", "rules"),
+}
 
 Path = tuple[str | int, ...]
 
@@ -51,12 +56,12 @@ class Places:
                 return place(document.origin_of(path))
         return place(document.origin)
 
-    def rule(self, resource: str, rule: int, match: int = -1) -> str:
+    def rule(self, resource: str, rule: int, match: int = -1, section: str = "http") -> str:
         """``file:line`` of a document's rule, or of a match block in it."""
-        kind = resource.partition(" ")[0]
-        if rule < 0 or kind not in RULES:
+        at: Path = RULES.get((resource.partition(" ")[0], section), ())
+        if rule < 0 or not at:
             return self.of(resource)
-        at = (*RULES[kind], rule)
+        at = (*at, rule)
         return self.of(resource, (*at, "match", match), at) if match >= 0 else self.of(resource, at)
 
     def locate(self, decision: Decision) -> Decision:
@@ -71,7 +76,7 @@ class Places:
         )
 
     def _route(self, route: RouteTaken) -> RouteTaken:
-        return attrs.evolve(route, file=self.rule(route.resource, route.rule, route.match))
+        return attrs.evolve(route, file=self.rule(route.resource, route.rule, route.match, route.section))
 
     def _mutual(self, mutual: Mutual) -> Mutual:
         if mutual.file:
@@ -86,7 +91,7 @@ class Places:
             return attrs.evolve(step, resource=resource, file=self.rule(resource, step.rule))
         if not step.resource or step.file:
             return step
-        return attrs.evolve(step, file=self.rule(step.resource, step.rule, step.match))
+        return attrs.evolve(step, file=self.rule(step.resource, step.rule, step.match, step.section))
 
     def rules_of(self, resource: str) -> int:
         """How many HTTP rules a VirtualService has."""

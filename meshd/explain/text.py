@@ -195,7 +195,7 @@ def _deciding(decision: Decision) -> int:
     if decision.verdict is Verdict.NO_ROUTE:
         return -1
     if decision.verdict in SERVED:
-        wanted = {"route", "virtual_host"} if decision.route_config else {"chain"}
+        wanted = {"route", "virtual_host"} if decision.route_config else {"chain", "tls", "tcp"}
         return max((index for index, step in enumerate(steps) if step.matched and step.at in wanted), default=-1)
     if decision.verdict is Verdict.DENY:
         return max((index for index, step in enumerate(steps) if step.at in JUDGES), default=-1)
@@ -211,6 +211,9 @@ def _line(step: Seen, *, deciding: bool, verbose: bool) -> Line:
             block = f" match {step.match}" if step.match > 0 else ""
             of = f" ({step.resource})" if deciding and step.resource else ""
             return Line(f"{rule}{block}", f"{because}{of}", step.file, mark)
+        case "tls" | "tcp" if step.resource:
+            block = f" match {step.match}" if step.match > 0 else ""
+            return Line(f"{step.at} rule {step.rule}{block}", f"{because} ({step.resource})", step.file, mark)
         case "authorization":
             name = f"{step.resource} rule {step.rule}: " if step.resource else ""
             return Line(LABELS[step.at], f"{name}{because}", step.file, mark)

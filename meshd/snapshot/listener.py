@@ -10,6 +10,7 @@ import attrs
 
 from meshd.snapshot.common import Direction
 from meshd.snapshot.policy import FilterSpec
+from meshd.snapshot.route import Origin
 
 
 @attrs.frozen
@@ -92,6 +93,8 @@ class TcpProxy:
 
     clusters: tuple[tuple[str, int], ...]
     idle_timeout: float = 0.0
+    origin: Origin = Origin()
+    """The rule that sends it there; none: it goes where it was going."""
 
 
 @attrs.frozen

@@ -130,6 +130,8 @@ class Origin:
     rule: int = -1
     match: int = -1
     """Which of the rule's match blocks; -1 when it has none."""
+    section: str = "http"
+    """Which list of rules: ``http``, ``tls`` or ``tcp``."""
 
 
 @attrs.frozen(cache_hash=True)

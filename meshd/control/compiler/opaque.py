@@ -5,7 +5,7 @@ Source: Istio's ``pilot/pkg/networking/core/tls.go``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
@@ -21,6 +21,7 @@ from meshd.control.compiler.routes import Destinations
 from meshd.control.hosts import cidr
 from meshd.control.owned import Owned
 from meshd.snapshot.listener import FilterChain, FilterChainMatch, TcpProxy
+from meshd.snapshot.route import Origin
 
 EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
 
@@ -35,28 +36,20 @@ class SniRoute:
 
 def tls_routes(rule: Owned[VirtualService], place: Place, destinations: Destinations) -> Iterator[SniRoute]:
     """The tls rules of a VirtualService at one port of one proxy, in order."""
-    for tls in rule.resource.tls:
-        for match in tls.match:
-            if concerns_connection(match, rule.namespace, place):
-                yield SniRoute(match.sniHosts, _proxy(tls.route, rule.namespace, place, destinations))
+    ruled = Ruled(rule, place, destinations)
+    for index, tls in enumerate(rule.resource.tls):
+        for number, match in enumerate(tls.match):
+            if ruled.concerns(match):
+                yield SniRoute(match.sniHosts, ruled.proxy(tls.route, "tls", index, number))
 
 
 def tcp_route(rule: Owned[VirtualService], place: Place, destinations: Destinations) -> TcpProxy | None:
     """The first tcp rule of a VirtualService that concerns this place."""
-    for tcp in rule.resource.tcp:
-        if not tcp.match or any(concerns_connection(match, rule.namespace, place) for match in tcp.match):
-            return _proxy(tcp.route, rule.namespace, place, destinations)
+    ruled = Ruled(rule, place, destinations)
+    for index, tcp in enumerate(rule.resource.tcp):
+        if not tcp.match or any(ruled.concerns(match) for match in tcp.match):
+            return ruled.proxy(tcp.route, "tcp", index)
     return None
-
-
-def _proxy(routed: Iterable[RouteDestination], owner: str, place: Place, destinations: Destinations) -> TcpProxy:
-    listed = tuple(routed)
-    weighted = [each for each in listed if each.weight > 0] if len(listed) > 1 else []
-    return TcpProxy(
-        tuple(
-            (destinations.cluster(each.destination, owner, place.port), each.weight or 1) for each in weighted or listed
-        )
-    )
 
 
 @attrs.frozen
@@ -67,9 +60,17 @@ class Ruled:
     place: Place
     destinations: Destinations
 
-    def proxy(self, routed: Iterable[RouteDestination]) -> TcpProxy:
-        """Where a rule's destinations send a connection."""
-        return _proxy(routed, self.rule.namespace, self.place, self.destinations)
+    def proxy(self, routed: tuple[RouteDestination, ...], section: str, index: int, match: int = -1) -> TcpProxy:
+        """Where the destinations of a rule (its section, its index, its match) send a connection."""
+        weighted = [each for each in routed if each.weight > 0] if len(routed) > 1 else []
+        owner, port = self.rule.namespace, self.place.port
+        return TcpProxy(
+            tuple(
+                (self.destinations.cluster(each.destination, owner, port), each.weight or 1)
+                for each in weighted or routed
+            ),
+            origin=Origin(str(self.rule), index, match, section),
+        )
 
     def concerns(self, match: TLSMatchAttributes | L4MatchAttributes) -> bool:
         """Whether a match applies to this proxy and port."""
@@ -89,13 +90,13 @@ def tls_chains(
     """
     found: dict[FilterChainMatch, FilterChain] = {}
     for ruled in rules:
-        for tls in ruled.rule.resource.tls:
-            for match in tls.match:
+        for index, tls in enumerate(ruled.rule.resource.tls):
+            for number, match in enumerate(tls.match):
                 if not ruled.concerns(match):
                     continue
                 where = connection_match(match.sniHosts, match.destinationSubnets or ranges)
                 name = f"{cluster}-tls-{len(found)}"
-                found.setdefault(where, FilterChain(name, where, tcp=ruled.proxy(tls.route)))
+                found.setdefault(where, FilterChain(name, where, tcp=ruled.proxy(tls.route, "tls", index, number)))
     if not found:
         names = (own_name,) if own_name else ()
         chain = FilterChain(cluster, connection_match(names, ranges), tcp=TcpProxy(((cluster, 1),)))
@@ -108,7 +109,7 @@ def tcp_chains(rules: tuple[Ruled, ...], cluster: str, ranges: tuple[str, ...]) 
     found: dict[FilterChainMatch, FilterChain] = {}
     anywhere = connection_match((), ranges)
     for ruled in rules:
-        for tcp in ruled.rule.resource.tcp:
+        for index, tcp in enumerate(ruled.rule.resource.tcp):
             subnets: list[str] = []
             for match in tcp.match:
                 if ruled.concerns(match):
@@ -121,7 +122,7 @@ def tcp_chains(rules: tuple[Ruled, ...], cluster: str, ranges: tuple[str, ...]) 
                     continue
             where = connection_match((), tuple(subnets)) if subnets else anywhere
             name = f"{cluster}-tcp-{len(found)}" if subnets else cluster
-            found.setdefault(where, FilterChain(name, where, tcp=ruled.proxy(tcp.route)))
+            found.setdefault(where, FilterChain(name, where, tcp=ruled.proxy(tcp.route, "tcp", index)))
             if where == anywhere:
                 return tuple(found.values())
     found.setdefault(anywhere, FilterChain(cluster, anywhere, tcp=TcpProxy(((cluster, 1),))))
