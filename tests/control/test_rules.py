@@ -115,3 +115,48 @@ spec: {hosts: ["*", web, a.com], gateways: [%s], exportTo: [%s], http: [{route: 
     (at_gateway,) = virtual_services(mesh, "other", "one/gw")
     assert at_gateway.hosts == ("*", "web.one.svc.cluster.local", "a.com")
     assert virtual_services(mesh, "other")[0].hosts == ("web.one.svc.cluster.local", "a.com")
+
+
+def test_rules_for_some_workloads_hide_those_of_other_namespaces_from_all() -> None:
+    # The search ends where there is a rule for the host, even one that is for others (Istio).
+    some = rule("some", "client", more=", workloadSelector: {matchLabels: {app: a}}")
+    assert found(some + rule("s", "server")) == []
+    assert found(some + rule("s", "server"), labels=(("app", "a"),)) == ["some"]
+
+
+def test_rules_of_equal_visibility_are_joined_and_others_are_not() -> None:
+    first = rule("a", "server", more=', exportTo: ["*"]')
+    assert found(first + rule("b", "server")) == ["a", "b"]
+    assert found(first + rule("b", "server", more=", exportTo: [client]")) == ["b"]
+    assert found(first + rule("b", "server", more=", exportTo: [other]")) == ["a"]
+
+
+def test_private_rules_of_the_root_namespace_are_for_its_own_clients() -> None:
+    private = rule("r", "istio-system", more=', exportTo: ["."]')
+    assert found(private) == []
+    assert found(private, viewer="istio-system") == ["r"]
+
+
+def test_the_meshs_default_for_rules_that_say_nothing() -> None:
+    config = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'defaultDestinationRuleExportTo: ["."]'}
+"""
+    assert found(rule("s", "server") + config) == []
+    assert found(rule("s", "server") + config, viewer="server") == ["s"]
+    assert found(rule("s", "server", more=', exportTo: ["*"]') + config) == ["s"]
+
+
+def test_another_root_namespace() -> None:
+    config = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "rootNamespace: top"}
+"""
+    assert found(rule("r", "istio-system") + config) == []
+    assert found(rule("r", "top") + config) == ["r"]
