@@ -24,6 +24,7 @@ from meshd.control.compiler.memo import Memo
 from meshd.control.compiler.targets import targets_of
 from meshd.control.compiler.world import World
 from meshd.control.hosts import specificity
+from meshd.control.name_index import NameIndex
 from meshd.control.rules import Bound, virtual_services
 from meshd.snapshot.cluster import Cluster, EndpointGroup
 from meshd.snapshot.common import Direction
@@ -41,6 +42,15 @@ class Compiled:
     endpoints: tuple[EndpointGroup, ...]
 
 
+@attrs.frozen
+class _Ruled:
+    """The VirtualServices bound to one Gateway, older first, and where their hosts are found."""
+
+    bound: tuple[Bound, ...]
+    by_host: NameIndex[int]
+    """Their places in ``bound``."""
+
+
 @attrs.define
 class _Maker:
     """What every part of one gateway needs. The mutable state is what was looked up, by the Gateway's name."""
@@ -48,15 +58,17 @@ class _Maker:
     world: World
     guard: Guard
     edge: Edge
-    _bound: dict[str, tuple[Bound, ...]] = attrs.field(factory=dict, init=False)
+    _ruled: dict[str, _Ruled] = attrs.field(factory=dict, init=False)
 
     def rules(self, placed: Placed) -> tuple[Bound, ...]:
-        """The VirtualServices bound to a server's Gateway, older first."""
-        found = self._bound.get(placed.name)
-        if found is None:
-            found = virtual_services(self.world.mesh, self.world.scope.namespace, placed.name)
-            self._bound[placed.name] = found
-        return found
+        """The VirtualServices of a server's Gateway that could have a host in common with the server, older first."""
+        ruled = self._ruled.get(placed.name)
+        if ruled is None:
+            bound = virtual_services(self.world.mesh, self.world.scope.namespace, placed.name)
+            pairs = ((host, place) for place, each in enumerate(bound) for host in each.hosts)
+            ruled = self._ruled[placed.name] = _Ruled(bound, NameIndex(pairs))
+        places = {place for _, host in placed.hosts for place in ruled.by_host.overlapping(host)}
+        return tuple(ruled.bound[place] for place in sorted(places))
 
 
 def compile_gateway(world: World, guard: Guard) -> Compiled:
