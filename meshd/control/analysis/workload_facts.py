@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -20,11 +20,13 @@ from meshd.api.foreign import Foreign
 from meshd.api.networking.service_entry import ServiceEntry
 from meshd.api.networking.workload_entry import WorkloadEntry
 from meshd.api.security import MutualTLSMode, PeerAuthentication
-from meshd.control.compiler.peer_authn import Decided, concerning, decided_at
 from meshd.control.mesh import Mesh
 from meshd.control.owned import Owned
 from meshd.control.services import Port, Service
 from meshd.control.workloads import selects
+
+if TYPE_CHECKING:
+    from meshd.control.compiler.peer_authn import Decided
 
 TEMPLATED: Final = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"})
 
@@ -129,6 +131,9 @@ class WorkloadFacts:
 
     def decided(self, namespace: str, labels: Labels, port: int) -> Decided:
         """What a workload's port takes, by the PeerAuthentications there are, and which of them says so."""
+        # Its package is the whole compiler, which most meshes do not need to be judged.
+        from meshd.control.compiler.peer_authn import concerning, decided_at
+
         key = (namespace, labels, port)
         if key not in self._decided:
             policies = concerning(self._concerning(namespace, labels), namespace, self._mesh.root_namespace)

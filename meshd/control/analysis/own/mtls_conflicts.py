@@ -6,7 +6,7 @@ Source: Istio's ``core/cluster_tls.go`` and ``authn/policy_applier.go``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from meshd.api.document import Document, Path
 from meshd.api.networking.destination_rule import ClientTLSmode, ClientTLSSettings, DestinationRule, TrafficPolicy
@@ -15,11 +15,13 @@ from meshd.api.security import AuthorizationPolicy, MutualTLSMode
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.analysis.own.policy_reach import reach_of
 from meshd.control.analysis.own.remarks import remark
-from meshd.control.compiler.peer_authn import Decided
 from meshd.control.finding import Finding
 from meshd.control.hosts import is_wildcard
 from meshd.control.name_index import NameIndex
 from meshd.control.services import Port, Service, Source
+
+if TYPE_CHECKING:
+    from meshd.control.compiler.peer_authn import Decided
 
 TLS_CONFLICT: Final = "MD0036"
 APPLICATION_TLS: Final = "MD0059"

@@ -122,23 +122,23 @@ def shadowed(document: Document) -> Iterator[Problem]:
     )
     if not any(len(routes) > 1 or any(len(route.match) > 1 for route in routes) for _, routes in lists):
         return
-    said = {problem.path for problem in unreachable(document)}
-    for kind, routes in lists:
-        yield from _of_list(document, routes, ("spec", kind), said)
+    found = [problem for kind, routes in lists for problem in _of_list(document, routes, ("spec", kind))]
+    if found:
+        # What Istio's codes say is asked last, because mostly there is nothing.
+        said = {problem.path for problem in unreachable(document)}
+        yield from (problem for problem in found if problem.path not in said and problem.path[:3] not in said)
 
 
-def _of_list(document: Document, routes: Sequence[Route], path: Path, said: set[Path]) -> Iterator[Problem]:
+def _of_list(document: Document, routes: Sequence[Route], path: Path) -> Iterator[Problem]:
     earlier = Earlier()
     for index, route in enumerate(routes):
         here = (*path, index)
         matches = taken_by(route, document)
         covers = [earlier.covering(taken) for taken in matches]
-        if here not in said:
-            if all(covers):
-                yield _of_rule(here, route, routes, [place for place in covers if place is not None])
-            elif route.match:
-                found = _of_matches(here, routes, matches, covers)
-                yield from (problem for problem in found if problem.path not in said)
+        if all(covers):
+            yield _of_rule(here, route, routes, [place for place in covers if place is not None])
+        elif route.match:
+            yield from _of_matches(here, routes, matches, covers)
         if isinstance(route, HTTPRoute) and route.delegate is not None:
             continue  # It takes what its delegate takes, which may be nothing.
         for at, taken in enumerate(matches):
@@ -178,6 +178,8 @@ def _of_matches(
 ) -> Iterator[Problem]:
     route = routes[int(path[-1])]
     own = Earlier()
+    if len(matches) == 1 and covers[0] is None:
+        return
     for at, (taken, place) in enumerate(zip(matches, covers, strict=True)):
         here = (*path, "match", at)
         found = place or own.covering(taken)
