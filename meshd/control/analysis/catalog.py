@@ -200,17 +200,10 @@ ISTIO: Final[tuple[Analysis, ...]] = (
         service_entries.addresses,
     ),
     Analysis(
-        "sidecar.DefaultSelectorAnalyzer",
-        "a namespace has one Sidecar for all its workloads",
-        ("IST0111",),
-        selectors.default_sidecars,
-    ),
-    Analysis(
         "sidecar.SelectorAnalyzer",
-        "each Sidecar means a workload, and no workload has two",
-        ("IST0101", "IST0110", "IST0167"),
+        "each Sidecar means a workload, no workload has two, and a namespace has one for all",
+        ("IST0101", "IST0110", "IST0111", "IST0167"),
         selectors.sidecars,
-        offline=True,
     ),
     Analysis(
         "telemetry.DefaultSelectorAnalyzer",

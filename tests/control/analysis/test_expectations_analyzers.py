@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from meshd.api.common import DEFAULT_NAMESPACE
-from meshd.control.analysis.catalog import ANALYSES, run
+from meshd.control.analysis.catalog import ANALYSES, ON_REQUEST, run
 from meshd.control.analysis.facts import Facts
 from meshd.modes.offline import load
 from tests.corpus import ROOT, corpus_path
@@ -17,6 +18,7 @@ from tests.corpus import ROOT, corpus_path
 TABLE = ROOT / "expectations" / "analyzers.json"
 CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"] if TABLE.exists() else []
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WITHOUT_NAMESPACE = {
     "CustomResourceDefinition",
     "MutatingWebhookConfiguration",
@@ -34,12 +36,12 @@ def resource_of(expected: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['analyzer']}: {case['name']}")
 def test_the_same_is_found(case: dict[str, Any]) -> None:
-    chosen = [analysis for analysis in ANALYSES if analysis.name == case["analyzer"]]
+    chosen = [analysis for analysis in (*ANALYSES, *ON_REQUEST) if analysis.name == case["analyzer"]]
     assert chosen, f"there is no {case['analyzer']}"
     mesh = case.get("meshConfigFile")
     files = [corpus_path(f"istio/{file}") for file in case["inputFiles"]]
     loaded = load(files, corpus_path(f"istio/{mesh}") if mesh else None)
-    facts = Facts.of(loaded.documents, refused=loaded.refused, unusable=loaded.unusable)
+    facts = Facts.of(loaded.documents, refused=loaded.refused, unusable=loaded.unusable, now=NOW)
     found = Counter((each.code, each.level.value, each.resource) for each in run(facts, chosen))
     assert found == Counter((each["code"], each["level"], resource_of(each)) for each in case["expected"])
 

@@ -22,20 +22,20 @@ IGNORED_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-
 """Kubernetes' own: nothing is ever injected there."""
 
 
-def namespace_of(facts: Facts, name: str) -> Document | None:
-    """The document of a namespace, if there is one."""
-    return facts.namespaces.get(name)
-
-
 def in_mesh(known: Known, facts: Facts) -> bool:
-    """Whether a workload has a sidecar. What is no pod (an entry, the ingress gateway) has one or is one."""
+    """Whether a workload has a sidecar.
+
+    What is no pod (an entry, the ingress gateway) has one or is one. Where no
+    document speaks of the namespace, it is taken for one of the mesh: who has no
+    cluster writes no Namespaces.
+    """
     if known.document is None or known.document.kind == "WorkloadEntry" or known.has_proxy:
         return True
     for said in (known.labels.get(INJECT), known.annotations.get(INJECT)):
         if said is not None:
             return said == "true"
-    namespace = namespace_of(facts, known.namespace)
-    return namespace is not None and namespace.labels.get(INJECTION) == "enabled"
+    namespace = facts.namespaces.get(known.namespace)
+    return namespace is None or namespace.labels.get(INJECTION) == "enabled"
 
 
 def is_ambient(known: Known) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import attrs
+
 from meshd.api.kubernetes import ConfigMap, Secret
 from meshd.api.problem import error
 from meshd.control.analysis.facts import Facts, told
@@ -16,6 +18,8 @@ from meshd.control.finding import Finding
 UNKNOWN_REGISTRY = "IST0126"
 
 BUILT_IN: Final = frozenset({"Mock", "Kubernetes", "External"})
+NAME: Final = "meshnetworks"
+"""What Istio calls the settings of networks, wherever they stand."""
 CLUSTER_SECRET: Final = "istio/multiCluster"  # noqa: S105 - the name of a label
 """Label of the Secrets that each hold the access to some clusters, by the clusters' names."""
 
@@ -34,4 +38,5 @@ def mesh_networks(facts: Facts) -> Iterable[Finding]:
                 if registry is not None and registry not in known:
                     path = ("data", "meshNetworks", "networks", name, "endpoints", index, "fromRegistry")
                     message = f'"{registry}" in network {name} is no cluster that a Secret gives access to'
-                    yield from told(document, (error(path, message, code=UNKNOWN_REGISTRY),))
+                    for finding in told(document, (error(path, message, code=UNKNOWN_REGISTRY),)):
+                        yield attrs.evolve(finding, resource=f"MeshNetworks {document.namespace}/{NAME}")

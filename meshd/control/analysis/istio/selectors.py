@@ -30,7 +30,8 @@ Chosen: TypeAlias = tuple[Document, Mapping[str, str]]
 
 
 def sidecars(facts: Facts) -> Iterable[Finding]:
-    """Sidecars that mean no workload, or the same one, or one that has no sidecar."""
+    """Sidecars that mean no workload, or the same one, or all of a namespace that has another for all."""
+    for_all: list[Document] = []
     chosen: list[Chosen] = []
     for document in facts.all(Sidecar):
         selector = document.resource.workloadSelector
@@ -39,6 +40,14 @@ def sidecars(facts: Facts) -> Iterable[Finding]:
         elif is_ambient_namespace(facts.namespaces.get(document.namespace)):
             message = "has no effect: the pods of its namespace take part without sidecars (ambient)"
             yield from told(document, (warning(("metadata", "name"), message, code=INEFFECTIVE),))
+        else:
+            for_all.append(document)
+    yield from _several(for_all, SIDECARS_WITHOUT_SELECTOR)
+    if facts.complete:
+        yield from _chosen_sidecars(facts, chosen)
+
+
+def _chosen_sidecars(facts: Facts, chosen: Sequence[Chosen]) -> Iterator[Finding]:
     yield from _missing(facts, chosen, ("spec", "workloadSelector"))
     ineffective: set[str] = set()
     for known, documents in _shared(facts, chosen):
@@ -50,13 +59,6 @@ def sidecars(facts: Facts) -> Iterable[Finding]:
                     yield from told(document, (warning(("spec", "workloadSelector"), message, code=INEFFECTIVE),))
         elif len(documents) > 1:
             yield from _conflict(documents, known, SIDECARS_FOR_ONE_WORKLOAD)
-
-
-def default_sidecars(facts: Facts) -> Iterable[Finding]:
-    """Several Sidecars for all workloads of one namespace."""
-    without = [each for each in facts.all(Sidecar) if each.resource.workloadSelector is None]
-    plain = [each for each in without if not is_ambient_namespace(facts.namespaces.get(each.namespace))]
-    yield from _several(plain, SIDECARS_WITHOUT_SELECTOR)
 
 
 def telemetries(facts: Facts) -> Iterable[Finding]:
