@@ -108,8 +108,6 @@ def validate_proxy_config(document: Document) -> Iterator[Problem]:
     config: ProxyConfig = document.resource
     path: Path = ("spec",)
     yield from selection.workload_selector(config.selector, (*path, "selector"))
-    if config.concurrency is not None and config.concurrency < 0:
-        yield error((*path, "concurrency"), f"concurrency {config.concurrency} is negative: 0 is one per processor")
     for name, value in config.environmentVariables.items():
         here = (*path, "environmentVariables", name)
         if not name:

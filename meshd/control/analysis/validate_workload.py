@@ -17,7 +17,6 @@ UNIX = "unix://"
 _LONGEST = {"address": 256, "network": 2048, "locality": 2048, "serviceAccount": 253}
 """Characters: the limits of Istio's schema."""
 _MOST = {"ports": 128, "labels": 256}
-_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _WAYS = ("httpGet", "tcpSocket", "exec", "grpc")
 _HEADER = re.compile(r"[-_A-Za-z0-9]+")
 
@@ -80,7 +79,6 @@ def _rest(entry: WorkloadEntry, path: Path) -> Iterator[Problem]:
         if not checks.LABEL.fullmatch(name):
             yield error(here, f'"{name}" is not a port\'s name', at_value=False)
     yield from checks.labels(entry.labels, (*path, "labels"))
-    yield from checks.not_negative(entry.weight, (*path, "weight"))
     for name, most in _LONGEST.items():
         if len(getattr(entry, name)) > most:
             yield error((*path, name), f"{name} is longer than {most}")
@@ -101,8 +99,6 @@ def labels_selector(selector: LabelsSelector | None, path: Path) -> Iterator[Pro
 
 
 def _probe(probe: ReadinessProbe, path: Path) -> Iterator[Problem]:
-    for name in _NUMBERS:
-        yield from checks.not_negative(getattr(probe, name), (*path, name))
     ways = [name for name in _WAYS if getattr(probe, name) is not None]
     if not ways:
         yield error(path, f"how to probe is missing: {', '.join(_WAYS)}", at_value=False)

@@ -35,6 +35,44 @@ def test_good(server: str) -> None:
 @pytest.mark.parametrize(
     ("servers", "message"),
     [
+        ([f"{HTTP}, hosts: [a]"], '"a" is a short name: write the whole domain name'),
+        ([f"{HTTP}, hosts: ['*a.b']"], 'partial wildcard "*a.b" not allowed'),
+        ([f"{HTTP}, hosts: ['~/a.b']"], 'invalid namespace value "~"'),
+        ([f"{HTTP}, hosts: [a/]"], "both a namespace and a host are needed"),
+        (["port: {number: 80, name: a}, hosts: ['*']"], "the protocol is missing"),
+        (["port: {number: 80, name: a, protocol: UDP}, hosts: ['*']"], "warning MD0002 spec.servers[0].port.protocol"),
+        (["port: {number: 80, name: a, protocol: TCP, targetPort: 1}, hosts: ['*']"], "a gateway has no targetPort"),
+        (["port: {number: 80, name: a, protocol: TCP}, hosts: ['*'], tls: {}"], "TCP has no TLS settings"),
+        ([f"{HTTP}, hosts: ['*'], bind: 'unix:///a'"], "a Unix socket has no port: write port number 0"),
+        (
+            [f"{HTTP}, hosts: ['*'], name: a", "port: {number: 81, name: b, protocol: HTTP}, hosts: [a.b], name: a"],
+            "twice",
+        ),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{httpsRedirect: true}}"], "should only be used with http servers"),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{cipherSuites: [x]}}"], '"x" is not a cipher suite'),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{cipherSuites: [AES128-SHA, AES128-SHA]}}"], '"AES128-SHA" is here twice'),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{minProtocolVersion: TLSV1_0}}"], "below TLSV1_2 name cipherSuites"),
+        (
+            [f"{HTTPS}, hosts: ['*'], tls: {{mode: ISTIO_MUTUAL, caCertificates: /a}}"],
+            "cannot have associated CA bundle",
+        ),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, credentialName: a, credentialNames: [b]}}"], "only one of"),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, credentialNames: [a, b, c]}}"], "can support up to 2"),
+        ([f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, tlsCertificates: [{{}}]}}"], "requires a private key"),
+        (
+            [f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, serverCertificate: /c, privateKey: /k, caCrl: /r}}"],
+            "SIMPLE TLS",
+        ),
+        (
+            [
+                f"{HTTPS}, hosts: ['*'], tls: {{mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /a, caCrl: /r}}"
+            ],
+            "error MD0002 spec.servers[0].tls.caCrl: meshd does not support CRLs yet",
+        ),
+        (
+            [f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, credentialName: a, privateKey: /k}}"],
+            "warning MD0005 spec.servers[0].tls.privateKey",
+        ),
         ([], "there are no servers"),
         ([f"{HTTP}, hosts: []"], "there are no hosts"),
         ([f"{HTTP}, hosts: ['a b.c']"], '"a b.c" is not a domain name'),
@@ -84,3 +122,8 @@ def test_without_a_selector() -> None:
     assert lines == [
         "warning MD0005 spec: without a selector it is for every workload; add selector: {istio: ingressgateway}"
     ]
+
+
+def test_a_gateways_name_has_no_dots() -> None:
+    found = said(text("Gateway", f"{{selector: {{a: b}}, servers: [{{{HTTP}, hosts: ['*']}}]}}", name="a.b"))
+    assert found == ['error metadata.name: "a.b" is not a gateway\'s name: no dots, 63 characters at most']

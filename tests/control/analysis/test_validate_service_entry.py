@@ -7,6 +7,10 @@ import pytest
 from tests.control.analysis.cases import said, text
 
 PORTS = "ports: [{number: 80, name: http, protocol: HTTP}]"
+TCP = "ports: [{number: 1, name: tcp, protocol: TCP}]"
+TLS = "ports: [{number: 443, name: tls, protocol: TLS}]"
+STATIC = "resolution: STATIC,"
+DYNAMIC = "resolution: DYNAMIC_DNS"
 
 
 def of(spec: str) -> list[str]:
@@ -33,6 +37,29 @@ def test_good(spec: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        (f"hosts: [a, b], {TCP}, addresses: [10.0.0.1], resolution: DNS", "several hosts need HTTP or TLS ports"),
+        (f"hosts: [a.b, c.d], {TLS}, addresses: [10.0.0.1], resolution: DNS", "warning spec.hosts: several hosts with"),
+        (f"hosts: ['*a.b'], {PORTS}", 'warning spec.hosts[0]: the partial wildcard "*a.b"'),
+        (f"hosts: [{', '.join(f'a{n}.b' for n in range(257))}], {PORTS}", "more than 256 hosts"),
+        (f"hosts: [a.b], {PORTS}, subjectAltNames: ['']", "the name is empty"),
+        (
+            f"hosts: [a.b], {PORTS}, workloadSelector: {{labels: {{a: b}}}}",
+            "warning spec.workloadSelector: with resolution NONE",
+        ),
+        (
+            f"hosts: [a.b], {PORTS}, workloadSelector: {{}}, resolution: DNS",
+            "warning spec.workloadSelector: with resolution DNS",
+        ),
+        (f"hosts: [a.b], {PORTS}, resolution: DNS, endpoints: [{{address: 'unix:///a'}}]", "needs resolution STATIC"),
+        (f"hosts: [a.b], {PORTS}, resolution: DNS, endpoints: [{{network: n1}}]", "needs an address to look up"),
+        (
+            f"hosts: [a.b], {TCP}, {STATIC} endpoints: [{{address: 1.1.1.1, ports: {{x: 1}}}}]",
+            'the entry has no port "x"',
+        ),
+        (f"hosts: ['*.a'], {PORTS}, {DYNAMIC}, location: MESH_INTERNAL", "DYNAMIC_DNS is for MESH_EXTERNAL only"),
+        (f"hosts: ['*.a'], {TCP}, {DYNAMIC}", "DYNAMIC_DNS is for HTTP and TLS only"),
+        (f"hosts: ['*.a'], {PORTS}, {DYNAMIC}, endpoints: [{{address: a.b}}]", "leave endpoints out"),
+        (f"hosts: [a.b], {PORTS}, {DYNAMIC}", "DYNAMIC_DNS is for wildcard hosts only"),
         ("hosts: []", "there are no hosts"),
         ("hosts: ['*']", '"*" is not a service'),
         (f"hosts: [a.b], addresses: [x], {PORTS}", '"x" is not an IP address or a block'),
@@ -90,3 +117,21 @@ def test_bad(spec: str, message: str) -> None:
 def test_workload_entry(spec: str, message: str) -> None:
     assert any(message in line for line in said(text("WorkloadEntry", spec)))
     assert said(text("WorkloadEntry", "{address: 10.0.0.1, labels: {app: a}, ports: {http: 8080}}")) == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "told"),
+    [
+        ("", f"hosts: [a.b], {TCP}", True),
+        ("", f"hosts: [a.b], {TCP}, addresses: [10.0.0.1]", False),
+        ("", f"hosts: [a.b], {TCP}, resolution: DNS", False),
+        (
+            "labels: {networking.istio.io/enable-autoallocate-ip: 'false'}",
+            f"hosts: [a.b], {TCP}, resolution: DNS",
+            True,
+        ),
+    ],
+)
+def test_a_port_without_an_address_of_its_own(metadata: str, spec: str, *, told: bool) -> None:
+    found = said(text("ServiceEntry", f"{{{spec}}}", metadata=metadata))
+    assert any("it stands for every address" in line for line in found) is told
