@@ -87,6 +87,9 @@ def combine(settled: Iterable[Settled]) -> Merged:
         assert winner.document is not None
         documents.append(winner.document)
         for loser in losers:
+            if not loser.modified and winner.modified:
+                # Nobody wrote it: meshd made it, and makes it no more once it knows of the other.
+                continue
             why = "is newer" if winner.modified > loser.modified else "comes later by name"
             findings.append(_defined_twice(loser, winner, why))
     return Merged(tuple(documents), tuple(sorted(set(findings), key=lambda finding: finding.sort_key)))

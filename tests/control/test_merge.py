@@ -130,6 +130,7 @@ def test_a_written_object_wins_over_one_that_meshd_made() -> None:
     made = Document.of(VirtualService(hosts=("made",)), "a", origin=Origin("registration"))
     merged = combine([settle({}, files(good("a", "written"))), settle({}, SourceSet.of("registrations", [made]))])
     assert hosts(merged) == {"a": "written"}
+    assert merged.findings == (), "there is nothing that anybody could remove"
 
 
 def test_the_order_of_documents_is_that_of_their_keys() -> None:
