@@ -173,7 +173,7 @@ class Loader:
         problems: list[Problem] = []
         metadata, found = self._converter.structure(value.get("metadata"), Metadata, ("metadata",))
         problems += found
-        problems += _about_metadata(metadata)
+        problems += _about_metadata(kind, metadata)
         key = _key_of(kind, value, self.namespace)
         body, path = _body(kind, value)
         problems += self._about_top(kind, value)
@@ -278,7 +278,7 @@ def _key_of(kind: Kind, value: dict[str, Any], otherwise: str) -> Key | None:
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         return None
-    name = metadata.get("name")
+    name = metadata.get("name") or (metadata.get("generateName") if kind.resource is Foreign else None)
     namespace = metadata.get("namespace") or otherwise
     if not isinstance(name, str) or not isinstance(namespace, str) or not name:
         return None
@@ -295,10 +295,10 @@ def _named(kind: str, value: dict[str, Any], otherwise: str) -> str:
     return printable(f"{kind} {namespace if isinstance(namespace, str) and namespace else otherwise}/{name}")
 
 
-def _about_metadata(metadata: Metadata | None) -> Iterator[Problem]:
+def _about_metadata(kind: Kind, metadata: Metadata | None) -> Iterator[Problem]:
     if metadata is None:
         return
-    if not metadata.name:
+    if not metadata.name and not (metadata.generateName and kind.resource is Foreign):
         generated = "; generateName is not enough: there is nobody to make the name" if metadata.generateName else ""
         yield error(("metadata",), f'the field "name" is missing{generated}', at_value=False)
     if metadata.creationTimestamp and not _utc(metadata.creationTimestamp):

@@ -59,6 +59,12 @@ def test_every_foreign_kind(kind: Kind) -> None:
     assert problem.level == ("Warning" if of_the_mesh else "Info")
 
 
+def test_a_generated_name_will_do_for_what_analyses_read() -> None:
+    document = load("apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: once-}\n").document
+    assert document is not None
+    assert str(document) == "Job default/once-"
+
+
 def test_no_kind_is_in_two_lists() -> None:
     names = [(kind.group, kind.name) for kind in (*KINDS, *FOREIGN_KINDS)]
     assert len(set(names)) == len(names)

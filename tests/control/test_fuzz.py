@@ -53,7 +53,7 @@ metadata: {name: a}
 spec: {rules: [{from: [{source: {ipBlocks: [10.0.0.1]}}], when: [{key: "request.headers[x]", values: [a]}]}]}
 """
 
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
         None,
         True,
@@ -169,11 +169,11 @@ def test_what_somebody_wrote_with_mistakes_in_it(data: st.DataObject) -> None:
         container, key = data.draw(st.sampled_from(list(places(document))))
         match data.draw(st.integers(0, 3)):
             case 0:
-                container[key] = data.draw(ODD | SHAPES)
+                container[key] = copy.deepcopy(data.draw(ODD | SHAPES))
             case 1 if isinstance(container, dict):
-                container[data.draw(st.sampled_from(WORDS))] = container[key]
+                container[data.draw(st.sampled_from(WORDS))] = copy.deepcopy(container[key])
             case 2 if isinstance(container, list):
-                container.append(container[key])
+                container.append(copy.deepcopy(container[key]))
             case _:
                 del container[key]
         if not document:

@@ -342,6 +342,8 @@ class MeshConfig:
             "ingressService",
             "localityLbSetting",
             "outboundClusterStatName",
+            # The addresses are those of ``--inbound`` and ``--outbound``.
+            "proxyInboundListenPort",
             "proxyListenPort",
             "serviceEntryVisibility",
             "serviceScopeConfigs",
