@@ -29,12 +29,17 @@ _REASONS = 3
 class _Rules:
     """Both lists of rules and the decision."""
 
-    __slots__ = ("_allow", "_deny", "_restricted")
+    __slots__ = ("_allow", "_deny", "_restricted", "_watched")
 
     def __init__(self, specification: Authorization, *, http: bool) -> None:
         self._deny = tuple(_compile(specification.deny, http=http, drop=False))
         self._allow = tuple(_compile(specification.allow or (), http=http, drop=not http))
         self._restricted = specification.allow is not None
+        self._watched = tuple(
+            (each.action, rule)
+            for each in specification.watched
+            for rule in _compile((each.policy,), http=http, drop=each.action == "ALLOW" and not http)
+        )
 
     def decide(self, subject: Subject) -> Rule | bool | None:
         """True: go on. A rule: the DENY rule that matched. None: no ALLOW rule did."""
@@ -59,7 +64,11 @@ class _Rules:
         return f"no ALLOW rule matches: {'; '.join(failures)}{f'; and {more} more' if more > 0 else ''}"
 
     def explain(self, subject: Subject, record: Recorder) -> None:
-        """Tell a recorder of every rule that is looked at."""
+        """Tell a recorder of every rule that is looked at, those first that are only watched."""
+        for action, rule in self._watched:
+            failed = rule.why_not(subject)
+            said = f"{action}, which has no effect here: {failed or 'it matches ' + rule.why()}"
+            record(Step("authorization", rule.index, matched=False, because=said, resource=rule.policy))
         for index, rule in enumerate((*self._deny, *self._allow)):
             denies = index < len(self._deny)
             failed = rule.why_not(subject)

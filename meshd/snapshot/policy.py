@@ -74,6 +74,14 @@ class AuthorizationPolicy:
 
 
 @attrs.frozen
+class WatchedPolicy:
+    """A policy that refuses nobody: ``action`` AUDIT, or ALLOW or DENY that is only tried (dry run)."""
+
+    action: str
+    policy: AuthorizationPolicy
+
+
+@attrs.frozen
 class Authorization:
     """Istio's order: any DENY match refuses; then, if there is any ALLOW policy, one must match.
 
@@ -82,6 +90,8 @@ class Authorization:
 
     deny: tuple[AuthorizationPolicy, ...] = ()
     allow: tuple[AuthorizationPolicy, ...] | None = None
+    watched: tuple[WatchedPolicy, ...] = ()
+    """Told of in explanations; requests do not pay for them."""
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from meshd.snapshot.policy import (
     Condition,
     Operation,
     Source,
+    WatchedPolicy,
 )
 from tests.policy.subjects import connection, exchange
 
@@ -249,6 +250,19 @@ def test_on_tcp_ports_and_addresses_count() -> None:
     steps: list[Step] = []
     assert allow.explain(connection(), steps.append) is not None
     assert steps[0].because == "connection.sni: exact 's', but it is absent"
+
+
+def test_watched_policies_are_told_of_and_refuse_nobody() -> None:
+    hit = policy(rule(operation=Operation(methods=exact("GET"))), name="hit")
+    missed = policy(rule(operation=Operation(methods=exact("PUT"))), name="missed")
+    made = Authorization(watched=(WatchedPolicy("DENY", hit), WatchedPolicy("AUDIT", missed)))
+    steps: list[Step] = []
+    assert RequestAuthorization(made).explain(exchange(), steps.append) is None
+    assert [(step.resource, step.matched, step.because) for step in steps] == [
+        ("hit", False, "DENY, which has no effect here: it matches method exact 'GET'"),
+        ("missed", False, "AUDIT, which has no effect here: method: exact 'PUT' != 'GET'"),
+    ]
+    assert ConnectionAuthorization(made).accept(connection()) is None
 
 
 # The naive evaluator: Istio's sentences, one by one.

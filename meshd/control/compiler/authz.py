@@ -28,6 +28,7 @@ from meshd.snapshot.policy import (
     Condition,
     Operation,
     Source,
+    WatchedPolicy,
 )
 
 NEVER: Final = AuthorizationRule(operations=(Operation(ports=(0,)),))
@@ -66,8 +67,7 @@ def concerning(
 ) -> tuple[Owned[api.AuthorizationPolicy], ...]:
     """The policies that hold for a workload: of its namespace and of the root's, by their selectors.
 
-    A policy that is only to be watched (dry run) and one for other kinds of
-    objects (``targetRefs``) hold for no workload.
+    One for other kinds of objects (``targetRefs``) holds for no workload.
     """
     known = dict(labels)
     found = []
@@ -75,7 +75,7 @@ def concerning(
         spec = policy.resource
         selector = () if spec.selector is None else tuple(spec.selector.matchLabels.items())
         elsewhere = policy.namespace not in {namespace, root_namespace} or spec.targetRef or spec.targetRefs
-        if not elsewhere and not policy.dry_run and selects(selector, known):
+        if not elsewhere and selects(selector, known):
             found.append(policy)
     return tuple(found)
 
@@ -104,7 +104,7 @@ def compile_authorization(
     tcp: bool,
     tokens: bool = False,
 ) -> Authorization | None:
-    """All policies of a workload as one filter, None when there is nothing to enforce.
+    """All policies of a workload as one filter, None when there is nothing to enforce nor to watch.
 
     Args:
         policies: What ``concerning`` gave.
@@ -115,19 +115,24 @@ def compile_authorization(
     """
     deny: list[AuthorizationPolicy] = []
     allow: list[AuthorizationPolicy] = []
+    watched: list[WatchedPolicy] = []
     for policy in policies:
         action = policy.resource.action
-        if action is api.Action.AUDIT:
-            continue
-        into = allow if action is api.Action.ALLOW else deny
-        allows_it = action is api.Action.ALLOW
-        writer = _Writer(policy.namespace, trust_domains, allow=allows_it, tcp=tcp, tokens=tokens)
+        allows = action is api.Action.ALLOW
+        writer = _Writer(policy.namespace, trust_domains, allow=allows, tcp=tcp, tokens=tokens)
         rules = tuple(writer.rule(rule) for rule in policy.resource.rules)
-        into.append(AuthorizationPolicy(names.policy(policy.namespace, policy.name), rules))
-    allows = any(policy.resource.action is api.Action.ALLOW for policy in policies)
-    if not deny and not allows:
+        compiled = AuthorizationPolicy(names.policy(policy.namespace, policy.name), rules)
+        if policy.dry_run or action is api.Action.AUDIT:
+            watched.append(WatchedPolicy(action.value, compiled))
+        else:
+            (allow if allows else deny).append(compiled)
+    if not deny and not allow and not watched:
         return None
-    return Authorization(deny=tuple(sorted(deny, key=_name)), allow=tuple(sorted(allow, key=_name)) if allows else None)
+    return Authorization(
+        deny=tuple(sorted(deny, key=_name)),
+        allow=tuple(sorted(allow, key=_name)) if allow else None,
+        watched=tuple(sorted(watched, key=lambda each: each.policy.name)),
+    )
 
 
 def _name(policy: AuthorizationPolicy) -> str:

@@ -81,7 +81,24 @@ def test_namespaces_and_paths_know_more() -> None:
 
 def test_nothing_to_enforce() -> None:
     assert of("") is None
-    assert of(policy("{action: AUDIT, rules: [{}]}")) is None
+
+
+DRY = ", annotations: {istio.io/dry-run: 'true'}"
+
+
+def test_what_is_only_watched_refuses_nobody() -> None:
+    found = of(
+        policy("{action: AUDIT, rules: [{}]}", "noted")
+        + policy("{action: DENY, rules: [{}]}", "tried", metadata=DRY)
+        + policy("{}", "also", metadata=DRY)
+    )
+    assert found is not None
+    assert (found.deny, found.allow) == ((), None)
+    assert [(each.action, each.policy.name) for each in found.watched] == [
+        ("ALLOW", "ns[default]-policy[also]"),
+        ("AUDIT", "ns[default]-policy[noted]"),
+        ("DENY", "ns[default]-policy[tried]"),
+    ]
 
 
 def test_an_empty_policy_denies_all_and_an_empty_rule_allows_all() -> None:
@@ -107,7 +124,6 @@ def test_selection() -> None:
     assert names(policy("{selector: {matchLabels: {app: db}}}", "passed-over")) == []
     assert names(policy("{selector: {matchLabels: {app: db}}}", "passed-over", "istio-system")) == []
     assert names(policy("{targetRefs: [{kind: Gateway, name: g, group: gateway.networking.k8s.io}]}")) == []
-    assert names(policy("{}", metadata=", annotations: {istio.io/dry-run: 'true'}")) == []
 
 
 def test_deny_and_allow_are_apart_and_in_order_of_names() -> None:
