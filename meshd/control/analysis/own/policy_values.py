@@ -229,17 +229,21 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _without_port(values: tuple[str, ...], path: Path) -> Iterator[Problem]:
+    """Hosts that must not be asked for, and can be: with a port, or with the dot at the end of a full name."""
     for index, value in enumerate(values):
-        if "*" in value[-1:] or re.search(r":\d+$", value) or f"{value}:*" in values or "/" in value:
+        if value.endswith("*") or re.search(r":\d+$", value) or f"{value}:*" in values or "/" in value:
             continue
+        sample = f"x{value[1:]}" if value.startswith("*") else value
+        remedy = (
+            "a pattern has one star, so list the hosts that are allowed instead"
+            if value.startswith("*")
+            else f'add "{value}:*" and "{value}.", or better list the hosts that are allowed'
+        )
         yield remark(
             HOST_WITHOUT_PORT,
             (*path, index),
-            f'a request with "Host: {value.replace("*", "x", 1)}:80" slips past this: a host is compared with its port; '
-            f'add "{value}:*"'
-            if not value.startswith("*")
-            else f'a request with "Host: x{value[1:]}:80" slips past this: a host is compared with its port, and a pattern '
-            "has one star; list the hosts with a port, or list the hosts that are allowed",
+            f'requests with "Host: {sample}:80" or "Host: {sample}." slip past this: a host is compared as it is sent, '
+            f"with its port; {remedy}",
             at_value=True,
         )
 
