@@ -158,7 +158,11 @@ def _source(source: Source, path: Path) -> Iterator[Problem]:
     if (source.serviceAccounts or source.notServiceAccounts) and (
         source.principals or source.notPrincipals or source.namespaces or source.notNamespaces
     ):
-        yield error(path, "cannot set serviceAccounts with namespaces or principals: choose one", at_value=False)
+        yield error(
+            path,
+            "serviceAccounts say who it is already: leave namespaces and principals out, or write another source",
+            at_value=False,
+        )
     for name in ("serviceAccounts", "notServiceAccounts"):
         yield from _service_accounts(fields[name], (*path, name))
     for name in ("principals", "notPrincipals"):

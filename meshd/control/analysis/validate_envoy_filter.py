@@ -144,7 +144,7 @@ def _objects(patch: Map[str, Any], match: Map[str, Any], path: Path) -> Iterator
     if len(given) > 1:
         yield error(path, f"{' and '.join(given)} cannot both be given: choose one", at_value=False)
     if waypoint != ("waypoint" in given):
-        yield error(path, "only support waypointMatch when context is WAYPOINT: the two go together", at_value=False)
+        yield error(path, "waypoint and context: WAYPOINT go together: write both or neither", at_value=False)
     wanted = _OBJECTS.get(str(patch.get("applyTo")))
     wrong = [name for name in given if name not in (wanted, "waypoint")]
     if wanted is not None and wrong:

@@ -148,7 +148,7 @@ def _wasm(settings: Any, path: Path) -> Iterator[Problem]:
     for index, each in enumerate(variables if isinstance(variables, tuple) else ()):
         if look_up(each, "valueFrom") == "HOST" and look_up(each, "value") is not None:
             here = (*path, "vmConfig", "env", index, "value")
-            yield error(here, "a value may only be set when valueFrom is INLINE")
+            yield error(here, "with valueFrom: HOST the value is the host's: take this one away, or write INLINE")
 
 
 def _why_not_url(text: str) -> str:

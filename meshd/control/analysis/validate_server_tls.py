@@ -125,6 +125,9 @@ def _certificates(tls: ServerTLSSettings, path: Path) -> Iterator[Problem]:
                 (*path, name),
                 f"{tls.mode} TLS can support up to {MOST_CERTIFICATES} server certificates, one RSA and one ECDSA",
             )
+        if len(getattr(tls, name)) > 1:
+            why = "meshd does not choose between certificates yet: the first is used"
+            yield warning((*path, name), why, code=FIELD_NOT_SUPPORTED)
     if tls.credentialName or tls.credentialNames:
         for name in ("privateKey", "caCertificates", "caCrl"):
             if getattr(tls, name):

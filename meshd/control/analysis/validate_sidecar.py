@@ -83,6 +83,8 @@ def _default_endpoint(text: str, path: Path) -> Iterator[Problem]:
         return
     if text.startswith(UNIX):
         yield from checks.socket_path(text, path)
+        why = "meshd does not reach applications through Unix sockets yet: nobody will answer"
+        yield warning(path, why, code=FIELD_NOT_SUPPORTED)
         return
     host, colon, port = text.rpartition(":")
     plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -71,7 +71,7 @@ def test_bad_policies(spec: str, message: str) -> None:
         ("from: [{source: {serviceAccounts: ['a/*']}}]", "is not a service account"),
         (
             "from: [{source: {serviceAccounts: [a], namespaces: [b]}}]",
-            "cannot set serviceAccounts with namespaces or principals",
+            "serviceAccounts say who it is already",
         ),
         (f"from: [{{source: {{serviceAccounts: [{', '.join('a' * 17)}]}}}}]", "17 service accounts are more than 16"),
         ("from: [{source: {principals: ['spiffe://a/ns/b/sa/c']}}]", "principals are without spiffe://"),

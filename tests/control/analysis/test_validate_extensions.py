@@ -46,7 +46,10 @@ def test_good_plugins(spec: str) -> None:
         (f"{{{URL}, match: [{{ports: [{{number: 0}}]}}]}}", "spec.match[0].ports[0].number: 0 is out of range"),
         (f"{{{URL}, vmConfig: {{env: [{{name: ''}}]}}}}", "spec.vmConfig.env[0].name: the text is empty"),
         (f"{{{URL}, vmConfig: {{env: [{{name: a}}, {{name: a}}]}}}}", '"a" is here twice'),
-        (f"{{{URL}, vmConfig: {{env: [{{name: a, value: b, valueFrom: HOST}}]}}}}", "when valueFrom is INLINE"),
+        (
+            f"{{{URL}, vmConfig: {{env: [{{name: a, value: b, valueFrom: HOST}}]}}}}",
+            "with valueFrom: HOST the value is the host's",
+        ),
         (f"{{{URL}, selector: {{}}}}", "warning spec.selector: a selector without labels"),
         (f"{{{URL}, selector: {{matchLabels: {{a: '*'}}}}}}", "a selector takes no wildcards"),
         (f"{{{URL}, targetRef: {{kind: Pod, name: a}}}}", '"Pod" is not one of'),

@@ -58,6 +58,10 @@ def test_good(server: str) -> None:
         ),
         ([f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, credentialName: a, credentialNames: [b]}}"], "only one of"),
         ([f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, credentialNames: [a, b, c]}}"], "can support up to 2"),
+        (
+            [f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, credentialNames: [a, b]}}"],
+            "warning MD0002 spec.servers[0].tls.credentialNames: meshd does not choose",
+        ),
         ([f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, tlsCertificates: [{{}}]}}"], "requires a private key"),
         (
             [f"{HTTPS}, hosts: ['*'], tls: {{mode: SIMPLE, serverCertificate: /c, privateKey: /k, caCrl: /r}}"],

@@ -80,3 +80,10 @@ def test_good(spec: str) -> None:
 )
 def test_bad(spec: str, message: str) -> None:
     assert any(message in line for line in of(spec)), of(spec)
+
+
+def test_unix_sockets_lead_nowhere_yet() -> None:
+    found = said(text("Sidecar", f"{{ingress: [{{{PORT}, defaultEndpoint: 'unix:///a'}}]}}"))
+    assert any("MD0002 spec.ingress[0].defaultEndpoint" in line for line in found), found
+    found = said(text("Sidecar", "{egress: [{port: {protocol: TCP}, bind: 'unix:///a', hosts: ['*/*']}]}"))
+    assert any("MD0002 spec.egress[0].bind" in line for line in found), found
