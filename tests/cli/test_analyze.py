@@ -37,7 +37,7 @@ SNIFFED = (
     'port 80 (targetPort 80) has the name "web", which says no protocol: it is sniffed; '
     "name it PROTOCOL[-SUFFIX] or set appProtocol"
 )
-NOT_FOUND = 'Referenced host not found: "shopp" (that is shopp.default.svc.cluster.local)'
+NOT_FOUND = 'nobody has the host "shopp" (that is shopp.default.svc.cluster.local): requests for it get 503'
 LOST = ROUTE.format(host="shopp", namespace="default", annotations="")
 
 
@@ -69,7 +69,7 @@ def test_for_people(folder: Path) -> None:
         "",
         f"{folder}/vs.yaml",
         "  11:27  Error  IST0101  VirtualService default/shop",
-        '         Referenced host not found: "shopp" (that is shopp.default.svc.cluster.local)',
+        f"         {NOT_FOUND.replace('that is', 'did you mean').replace(')', '?)').replace('shopp.', 'shop.')}",
         "",
         "What to do",
         "  IST0101  Correct the name, write what is missing, or hand in the files that hold it.",
@@ -86,7 +86,7 @@ def test_for_programs(folder: Path) -> None:
         {
             "code": "IST0101",
             "level": "Error",
-            "message": 'Referenced host not found: "shopp" (that is shopp.default.svc.cluster.local)',
+            "message": NOT_FOUND,
             "origin": "VirtualService default/shop",
             "reference": f"{folder}/vs.yaml:11:27",
             "documentationUrl": "https://istio.io/latest/docs/reference/config/analysis/ist0101/",

@@ -12,11 +12,11 @@ def test_a_line() -> None:
     finding = Finding(
         "IST0101",
         Level.ERROR,
-        'Referenced host not found: "x"',
+        'nobody has the host "x"',
         "VirtualService default/reviews",
         Origin("vs.yaml", 9, 7),
     )
-    assert str(finding) == ('vs.yaml:9:7: error IST0101 VirtualService default/reviews: Referenced host not found: "x"')
+    assert str(finding) == ('vs.yaml:9:7: error IST0101 VirtualService default/reviews: nobody has the host "x"')
 
 
 def test_a_line_without_a_place_or_an_object() -> None:

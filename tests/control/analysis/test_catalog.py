@@ -61,7 +61,7 @@ def test_the_same_twice_is_said_once() -> None:
     [loaded] = LOADER.load(text("VirtualService", source), "f.yaml")
     assert loaded.document is not None
     [finding] = [each for each in analyze([loaded.document]) if each.code == "IST0101"]
-    assert finding.message == 'Referenced host not found: "lost.example.com" (also in lines 7, 8)'
+    assert finding.message == 'nobody has the host "lost.example.com": requests for it get 503 (also in lines 7, 8)'
     assert finding.origin.line == 6
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -48,3 +49,22 @@ def test_the_same_is_found(case: dict[str, Any]) -> None:
 
 def test_there_are_cases_or_no_corpus() -> None:
     assert CASES or not ROOT.exists()
+
+
+def test_the_words_are_our_own() -> None:
+    """Istio's messages are facts about its codes; nobody copies their sentences."""
+    templates = json.loads(corpus_path("expectations/analyzers.json").read_text())["codes"]
+    phrases = {
+        phrase
+        for code in templates.values()
+        for part in re.split(r"%[a-z]", code["template"])
+        if len((phrase := part.strip(" .:()\"'").lower()).split()) >= 3
+    }
+    assert len(phrases) > 60
+    said: set[str] = set()
+    for file in sorted(corpus_path("istio/pkg/config/analysis/analyzers/testdata").rglob("*.yaml")):
+        loaded = load([file])
+        facts = Facts.of(loaded.documents, refused=loaded.refused, unusable=loaded.unusable, now=NOW)
+        said |= {finding.message.lower() for finding in run(facts, (*ANALYSES, *ON_REQUEST))}
+    assert len(said) > 100
+    assert [(phrase, message) for phrase in phrases for message in said if phrase in message] == []

@@ -13,7 +13,7 @@ from meshd.api.networking.destination_rule import ClientTLSmode, ClientTLSSettin
 from meshd.api.problem import Problem, error, warning
 from meshd.control import hosts
 from meshd.control.analysis.facts import Facts, told
-from meshd.control.analysis.pod_facts import Known
+from meshd.control.analysis.pod_facts import Known, labels_text
 from meshd.control.finding import Finding
 from meshd.control.workloads import selects
 
@@ -43,7 +43,7 @@ def _unselected(facts: Facts, document: Document) -> Iterator[Problem]:
     if not hosts.is_ip(host) and not facts.hosts.exists_for(host, document):
         yield warning(
             ("spec", "host"),
-            f"The host {rule.host} defined in the DestinationRule does not match any services in the mesh.",
+            f"no service has the host {host}: nothing obeys this rule",
             at_value=True,
             code=UNKNOWN_HOST,
         )
@@ -59,7 +59,8 @@ def _unselected(facts: Facts, document: Document) -> Iterator[Problem]:
         if certain or (host, subset.name) in facts.hosts.routed:
             yield error(
                 ("spec", "subsets", index),
-                f"The Subset {subset.name} defined in the DestinationRule does not select any pods.",
+                f'no workload has the labels of subset "{subset.name}" ({labels_text(subset.labels)}): requests for it get '
+                "503",
                 code=SUBSET_SELECTS_NOTHING,
                 at_value=False,
             )
@@ -83,7 +84,9 @@ def labels_behind(facts: Facts, host: str) -> tuple[list[Mapping[str, str]], boo
                 found.append(_with_node(facts, known))
     if found:
         return found, certain
-    return [_with_node(facts, known) for known in facts.pods.pods], True
+    # Who is outside has no labels that anybody could know.
+    inside = any(service.registry or service.selector for service in facts.hosts.services(host))
+    return [_with_node(facts, known) for known in facts.pods.pods], inside
 
 
 def _with_node(facts: Facts, known: Known) -> Mapping[str, str]:

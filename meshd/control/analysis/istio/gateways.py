@@ -70,7 +70,8 @@ def _ports(facts: Facts, services: ServiceIndex, document: Document) -> Iterator
 
 def _no_workload(gateway: Gateway) -> Problem:
     selector = labels_text(gateway.selector)
-    return error(("spec", "selector"), f'Referenced selector not found: "{selector}"', code=NOT_FOUND)
+    message = f"no workload has the labels {selector}: nobody serves this Gateway"
+    return error(("spec", "selector"), message, code=NOT_FOUND)
 
 
 def credentials(facts: Facts) -> Iterable[Finding]:
@@ -100,8 +101,8 @@ def _credentials(facts: Facts, document: Document) -> Iterator[Problem]:
                 if not facts.has("Secret", "", namespace, name):
                     yield error(
                         place,
-                        f'Referenced credentialName not found: "{name}" (a Secret in namespace {namespace}, '
-                        "where the gateway runs)",
+                        f'there is no Secret "{name}" in namespace {namespace}, where the gateway runs: its TLS '
+                        "handshakes fail",
                         code=NOT_FOUND,
                     )
                 continue

@@ -58,7 +58,7 @@ def _judge(document: Document) -> Iterator[Problem]:
         path: Path = ("metadata", "annotations", name)
         known = ANNOTATIONS.get(name)
         if known is None:
-            yield warning(path, f'Unknown annotation "{name}": is it spelt right?', code=UNKNOWN)
+            yield warning(path, f'Istio has no annotation "{name}": is it spelt right?', code=UNKNOWN)
             continue
         # Who has both the old annotation and the new label keeps the old one for old versions.
         if known.deprecated and not (name == INJECT and INJECT in document.labels):

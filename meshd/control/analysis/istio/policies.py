@@ -64,7 +64,7 @@ def _namespaces(facts: Facts, document: Document) -> Iterator[Problem]:
                 for place, name in enumerate(getattr(each.source, field)):
                     if not any(_means(name, namespace) for namespace in facts.namespaces):
                         path = ("spec", "rules", index, "from", at, "source", field, place)
-                        yield error(path, f'Referenced namespace not found: "{name}"', code=NOT_FOUND)
+                        yield error(path, f'there is no namespace "{name}": nobody calls from there', code=NOT_FOUND)
 
 
 def _means(written: str, namespace: str) -> bool:

@@ -101,7 +101,7 @@ def telemetry_providers(facts: Facts) -> Iterable[Finding]:
 def _missing(facts: Facts, chosen: Iterable[Chosen], path: Path) -> Iterator[Finding]:
     for document, selector in chosen:
         if not facts.pods.select(selector, document.namespace):
-            message = f'Referenced selector not found: "{labels_text(selector)}" in namespace {document.namespace}'
+            message = f"no workload of namespace {document.namespace} has the labels {labels_text(selector)}"
             yield from told(document, (error(path, message, code=NOT_FOUND),))
 
 

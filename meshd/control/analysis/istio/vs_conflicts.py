@@ -45,8 +45,7 @@ def _conflict(host: str, document: Document, index: int, others: Iterable[Docume
     return Finding(
         CONFLICTING_HOSTS,
         Level.ERROR,
-        f"The VirtualServices {names} associated with mesh gateway define the same host {host}: "
-        "sidecars use the oldest only; merge them",
+        f"{names} all claim {host} for sidecars, which heed only the oldest of them: merge them",
         str(document.key),
         document.origin_of(("spec", "hosts", index)),
     )

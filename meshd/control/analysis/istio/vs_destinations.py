@@ -6,6 +6,7 @@ Source: Istio's ``analyzers/virtualservice/{destinationhosts,destinationrules}.g
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from meshd.api.document import Document, Path
 from meshd.api.networking.virtual_service import Destination, VirtualService
@@ -21,6 +22,9 @@ from meshd.control.workloads import selects
 NOT_FOUND = "IST0101"
 PORT_REQUIRED = "IST0112"
 SUBSET_PASSED_BY = "IST0140"
+
+MOST_NAMES = 2000
+"""Of services, to look for one that is spelt alike."""
 
 
 def destination_hosts(facts: Facts) -> Iterable[Finding]:
@@ -48,14 +52,15 @@ def _host(known: HostFacts, document: Document, target: Destination, path: Path)
     if not known.exists_for(host, document):
         # Istio says so of mirrors in other words, which change nothing.
         remedy = _full_name(known, target.host, host)
-        yield error((*path, "host"), f'Referenced host not found: "{target.host}"{remedy}', code=NOT_FOUND)
+        message = f'nobody has the host "{target.host}"{remedy}: requests for it get 503'
+        yield error((*path, "host"), message, code=NOT_FOUND)
         return
     found = known.services(host)
     ports = sorted({port.number for service in found for port in service.ports})
     listed = ", ".join(str(number) for number in ports)
     if target.port is not None:
         if ports and target.port.number not in ports:
-            message = f'Referenced host:port not found: "{target.host}:{target.port.number}"; it has {listed}'
+            message = f"{target.host} has no port {target.port.number}, only {listed}: requests for it get 503"
             yield error((*path, "port", "number"), message, code=NOT_FOUND)
     elif len(ports) > 1 and any(known.is_written(service) for service in found):
         yield error((*path, "host"), f"{target.host} has several ports ({listed}): say which one", code=PORT_REQUIRED)
@@ -91,11 +96,13 @@ def _passed_by(facts: Facts, document: Document, with_subsets: dict[str, list[Do
 
 
 def _full_name(known: HostFacts, written: str, host: str) -> str:
-    """What a short name was taken to mean, and which host may have been meant."""
+    """What a short name was taken to mean, or which host may have been meant."""
     name = written.partition(".")[0]
-    meant = known.named.get(name)
-    if meant is not None:
-        return f'; did you mean "{meant}"?'
+    alike = [name] if name in known.named else []
+    if not alike and len(known.named) <= MOST_NAMES:
+        alike = get_close_matches(name, known.named, n=1, cutoff=0.8)
+    if alike:
+        return f" (did you mean {known.named[alike[0]]}?)"
     return f" (that is {host})" if host != written else ""
 
 
@@ -106,7 +113,7 @@ def _subset(known: HostFacts, document: Document, target: Destination, path: Pat
     if not known.has_subset(host, target.subset):
         yield error(
             (*path, "subset"),
-            f'Referenced host+subset in destinationrule not found: "{target.host}+{target.subset}"',
+            f'no DestinationRule gives {target.host} a subset "{target.subset}": requests for it get 503',
             code=NOT_FOUND,
         )
 

@@ -49,9 +49,9 @@ def _gateways(facts: Facts, served: _Served, document: Document) -> Iterator[Pro
         if not served.knows(key):
             if any(facts.has("Gateway", group, *key) for group in (NETWORKING, GATEWAY_API)):
                 continue  # It is there, and broken.
-            yield error(path, f'Referenced gateway not found: "{name}"', code=NOT_FOUND)
+            yield error(path, f'there is no gateway "{name}": nobody serves these routes there', code=NOT_FOUND)
         if not any(served.serves(key, host, document.namespace) for host in service.hosts):
-            yield _not_served(document, service.hosts, "/".join(key), path)
+            yield _not_served(service.hosts, "/".join(key), path)
 
 
 class _Served:
@@ -108,14 +108,11 @@ def hosts_without_gateway(facts: Facts) -> Iterable[Finding]:
             yield from told(document, (warning(path, message, at_value=True, code=HOST_WITHOUT_GATEWAY),))
 
 
-def _not_served(document: Document, strangers: Sequence[str], gateway: str, path: Path) -> Problem:
-    return warning(
-        path,
-        f"one or more host [{' '.join(strangers)}] defined in VirtualService {document.namespace}/{document.name} "
-        f"not found in Gateway {gateway}",
-        at_value=True,
-        code=HOST_NOT_IN_GATEWAY,
+def _not_served(names: Sequence[str], gateway: str, path: Path) -> Problem:
+    message = (
+        f"the gateway {gateway} serves no host of this VirtualService ({', '.join(names)}): its routes are unused there"
     )
+    return warning(path, message, at_value=True, code=HOST_NOT_IN_GATEWAY)
 
 
 def gateway_key(name: str, namespace: str) -> tuple[str, str]:

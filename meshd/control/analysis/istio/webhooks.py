@@ -79,7 +79,7 @@ def _injector(facts: Facts, hook: Any, path: Path, others: list[str]) -> Iterato
     if service is not None:
         namespace, name = str(look_up(service, "namespace") or ""), str(look_up(service, "name") or "")
         if not facts.has("Service", "", namespace, name):
-            message = f"Referenced service not found: {namespace}/{name}: nobody answers this webhook"
+            message = f"there is no Service {namespace}/{name}: nobody answers this webhook"
             yield error((*path, "clientConfig", "service"), message, code=INVALID_WEBHOOK)
 
 

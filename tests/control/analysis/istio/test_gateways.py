@@ -29,7 +29,10 @@ POD = pod("gate", MINE)
 
 def test_a_gateway_without_a_workload() -> None:
     [finding] = ask(workload_ports, gateway("g"))
-    assert (finding.code, finding.message) == ("IST0101", 'Referenced selector not found: "gate=mine"')
+    assert (finding.code, finding.message) == (
+        "IST0101",
+        "no workload has the labels gate=mine: nobody serves this Gateway",
+    )
     assert said(credentials, gateway("g")) == ["IST0101 Gateway default/g 4"]
 
 

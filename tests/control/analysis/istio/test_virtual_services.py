@@ -38,6 +38,19 @@ def test_destinations(destination: str, known: str, expected: list[str]) -> None
     assert said(destination_hosts, join(route(destination), known)) == expected
 
 
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("shopp", "did you mean shop.default.svc.cluster.local?"),
+        ("shop.prod", "did you mean shop.default.svc.cluster.local?"),
+        ("bakery", "that is bakery.default.svc.cluster.local"),
+    ],
+)
+def test_what_was_meant(host: str, hint: str) -> None:
+    [finding] = ask(destination_hosts, join(route(f"host: {host}"), SHOP))
+    assert hint in finding.message
+
+
 def test_mirrors_are_destinations_too() -> None:
     spec = "{hosts: [a.b.c], http: [{route: [{destination: {host: shop}}], mirrors: [{destination: {host: x.b.c}}]}]}"
     assert said(destination_hosts, join(istio("VirtualService", "v", spec), SHOP)) == LOST
