@@ -163,7 +163,7 @@ def _dynamic(entry: ServiceEntry, path: Path) -> Iterator[Problem]:
             yield error((*path, "ports", index, "protocol"), "DYNAMIC_DNS is for HTTP and TLS only", at_value=False)
     yield warning(
         (*path, "resolution"),
-        "meshd does not support DYNAMIC_DNS yet: there will be no endpoints",
+        "meshd does not support DYNAMIC_DNS yet: requests go to the address that the client looked up",
         code=FIELD_NOT_SUPPORTED,
     )
 
