@@ -171,16 +171,23 @@ def from_files(
     texts: dict[str, bool] | None,
 ) -> Iterator[dict[str, Any]]:
     """Answers from files; documents that cannot be used are named on stderr."""
+    from meshd.api.problem import Level
     from meshd.explain.explain import explain as explain_call
-    from meshd.modes.explain import world_of
+    from meshd.modes.explain import concerning, world_of
 
-    world, errors = world_of(config, mesh_config, mesh_networks)
-    for finding in errors:
-        print(f"meshd: left out: {finding}", file=sys.stderr)
+    world, findings = world_of(config, mesh_config, mesh_networks)
+    said: set[str] = set()
+    for finding in findings:
+        if finding.level is Level.ERROR:
+            print(f"meshd: left out: {finding}", file=sys.stderr)
     if not world.documents:
         print(f"meshd: no configuration in {', '.join(map(str, config))}: this is a mesh of nothing", file=sys.stderr)
     for question in asked:
         found = explain_call(world, question)
+        for finding in concerning(findings, found):
+            if str(finding) not in said:
+                print(f"meshd: {finding}", file=sys.stderr)
+                said.add(str(finding))
         answer = {"served": found.served, "explanation": found.to_json(), "text": None}
         if texts is not None:
             from meshd.explain.text import story

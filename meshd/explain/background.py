@@ -103,9 +103,11 @@ def _virtual_host(snapshot: Snapshot, decision: Decision) -> VirtualHost | None:
 
 
 def _subset(world: World, view: Viewpoint, cluster: Cluster) -> Iterator[Seen]:
-    """The DestinationRule that defines a cluster's subset."""
+    """The DestinationRule that defines a cluster's subset, or those that say how to call its host."""
     service = world.service(cluster, view.scope)
     if not cluster.subset or service is None:
+        for resource in cluster.rules:
+            yield Seen("settings", -1, matched=True, because="", name=resource, resource=resource)
         return
     rules = world.compilation(view.scope).destination_rules(service)
     subset = next((each for each in rules_of(rules).subsets if each.name == cluster.subset), None)

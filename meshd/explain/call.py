@@ -169,14 +169,14 @@ def _read_url(url: str) -> tuple[str, str, str]:
     """Scheme, authority and target."""
     if not _SCHEME.match(url):
         url = f"http:{url}" if url.startswith("//") else f"http://{url}"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise QuestionError(f"{url!r} is no URL to call: {error}") from error
     if parts.scheme not in SCHEME_PORTS:
         raise QuestionError(f"{url!r} has a scheme that meshd does not know: expected http, https or tcp")
     authority = parts.netloc.rpartition("@")[2]
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
     if not authority or (port is not None and not 0 < port < 65536) or any(c.isspace() for c in authority):
         raise QuestionError(f"{url!r} is no URL to call: expected one such as http://reviews:9080/reviews/0")
     target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
@@ -192,12 +192,19 @@ def _where(authority: str, scheme: str, address: str) -> tuple[str, int]:
         if is_ip_literal(address.strip("[]")):
             ip = address.strip("[]")
         else:
-            found = Address.parse(address)
+            found = _parsed(address)
             ip = _ip(found.host, "--address") if found.host else ip
             port = found.port or port
     if not port:
         raise QuestionError(f"tcp://{authority} has no port: expected one, as in tcp://{authority}:5432")
     return ip, port
+
+
+def _parsed(address: str) -> Address:
+    try:
+        return Address.parse(address)
+    except ConfigError as error:
+        raise QuestionError(f"--address {error.message}") from error
 
 
 def _ip(text: str, flag: str) -> str:

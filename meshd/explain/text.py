@@ -38,6 +38,7 @@ LABELS: Final = {
     "virtual_service": "rules",
     "gateway": "gateway",
     "subset": "subset",
+    "settings": "settings",
     "authorization": "policy",
     "filter": "filter",
     "cluster": "cluster",

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meshd.control.finding import Finding
 from meshd.errors import StartError
 from meshd.explain.call import QuestionError
+from meshd.explain.explain import Explanation
 from meshd.explain.question import Question
 from meshd.explain.world import World
 from meshd.modes.offline import STDIN, load
 
 UNUSABLE = 65
 MOST_CALLS = 10_000
+WITHOUT_EFFECT = frozenset({"MD0002", "MD0003", "MD0005"})
+"""Findings about what is written and does nothing: fields and kinds."""
+
 WHO = frozenset({"from", "through", "mode"})
 
 
 def world_of(
     paths: Sequence[Path], mesh_config: Path | None, mesh_networks: Path | None
 ) -> tuple[World, tuple[Finding, ...]]:
-    """What files hold, and what keeps a document of them out.
+    """What files hold, and what was found wrong with it.
 
     Raises:
         StartError: there is nothing that could be used (exit code 65).
@@ -31,7 +35,14 @@ def world_of(
     loaded = load(paths, mesh_config, mesh_networks, stdin)
     if not loaded.documents and loaded.errors:
         raise StartError("; ".join(str(finding) for finding in loaded.errors[:5]), exit_code=UNUSABLE)
-    return World.of(loaded.documents), loaded.errors
+    return World.of(loaded.documents), loaded.findings
+
+
+def concerning(findings: Iterable[Finding], explanation: Explanation) -> list[Finding]:
+    """What has no effect in the documents that an explanation speaks of: they mean more than is done."""
+    named = {step.resource for hop in explanation.hops for step in hop.decision.steps}
+    named |= {hop.decision.mtls.resource for hop in explanation.hops}
+    return [each for each in findings if each.code in WITHOUT_EFFECT and each.resource and each.resource in named]
 
 
 def question(said: Mapping[str, Any]) -> Question:

@@ -170,6 +170,18 @@ def test_a_document_with_a_mistake_is_left_out_and_told(config: Path) -> None:
     assert "hots" not in result.stdout
 
 
+def test_warnings_about_what_has_a_part_are_told_once(config: Path) -> None:
+    # A field that is parsed and does nothing yet, here and in a document that has no part in it.
+    text = MESH.replace("{uri: {prefix: /old}}", "{uri: {prefix: /old}, statPrefix: x}")
+    config.write_text(f"{text}---{text.replace('name: reviews', 'name: ratings').replace('[reviews]', '[ratings]')}")
+    calls = "- {url: http://reviews:9080/old}\n- {url: http://reviews:9080/reviews/}\n"
+    result = run("--calls", "-", "--config", config, stdin=calls)
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert "warning" in line
+    assert "VirtualService default/reviews" in line
+
+
 def test_a_mesh_of_nothing_is_a_mesh(tmp_path: Path) -> None:
     result = run("GET", "http://example.org/", "--config", tmp_path)
     assert result.exit_code == 0
