@@ -34,5 +34,5 @@ def test_an_error_of_validation_keeps_a_document_out() -> None:
 def test_files_in_which_something_nameless_is_broken() -> None:
     loader = Loader()
     nameless = read_entries(loader, "kind: [", "a.yaml")
-    harmless = read_entries(loader, "apiVersion: apps/v1\nkind: Deployment\n", "b.yaml")
+    harmless = read_entries(loader, "apiVersion: coordination.k8s.io/v1\nkind: Lease\n", "b.yaml")
     assert uncertain_files([*nameless, *harmless]) == ("a.yaml",)

@@ -212,7 +212,7 @@ def test_the_depth_of_directories_is_bounded(tmp_path: Path) -> None:
 
 def test_a_mistake_makes_its_file_unsure(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(namespace("a") + "---\nkind: [\n")
-    (tmp_path / "b.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n")
+    (tmp_path / "b.yaml").write_text("apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: x}\n")
     found = store(tmp_path).read()
     assert names(found) == ["a"]
     assert found.unsure == (f"{tmp_path}/a.yaml",)
