@@ -28,16 +28,13 @@ SCHEMA_WARNINGS = frozenset({"IST0130", "IST0131", "IST0133"})
 
 Case = dict[str, Any]
 
-EXCEPTIONS: dict[str, str] = {}
-"""Rows in which meshd differs on purpose, and why."""
-
 
 def rows(part: str) -> list[Any]:
     path = ROOT / FILE
     if not path.exists():
         return [pytest.param({}, marks=pytest.mark.skip(reason="the Istio corpus is not here; set MESHD_CORPUS"))]
     cases = json.loads(path.read_bytes())[part]
-    return [pytest.param(case, id=_name(case)) for case in cases if _name(case) not in EXCEPTIONS]
+    return [pytest.param(case, id=_name(case)) for case in cases]
 
 
 def _name(case: Case) -> str:
