@@ -8,6 +8,7 @@ from meshd.control.analysis.istio.vs_claims import claim_routes
 from meshd.control.analysis.istio.vs_conflicts import conflicting_hosts
 from meshd.control.analysis.istio.vs_destinations import destination_hosts, destination_subsets
 from meshd.control.analysis.istio.vs_gateways import gateways, hosts_without_gateway
+from meshd.control.analysis.own.gateway_bindings import hosts_without_routes
 from tests.control.analysis.istio.cases import ask, deployment, istio, join, pod, said, service
 
 
@@ -132,6 +133,13 @@ def gateway(hosts: str, ns: str = "default", selector: str = "a: b") -> str:
 def test_gateways(name: str, hosts: str, expected: list[str]) -> None:
     source = join(route("host: shop", others=f", gateways: [{name}]"), gateway(hosts))
     assert sorted(each.code for each in ask(gateways, source)) == expected
+
+
+def test_a_virtual_service_that_is_broken_is_not_missing_at_its_gateway() -> None:
+    good = route("host: shop", others=", gateways: [g]")
+    assert said(hosts_without_routes, join(gateway("a.example.com"), good)) == []
+    assert said(hosts_without_routes, join(gateway("a.example.com"), good.replace("http:", "htpp:"))) == []
+    assert said(hosts_without_routes, gateway("a.example.com")) == ["MD0041 Gateway default/g 4"]
 
 
 def test_a_gateway_that_is_broken_is_not_missing() -> None:
