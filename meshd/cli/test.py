@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,19 +128,17 @@ def _list(selected: Sequence[tuple[Suite, Sequence[Case]]], output: str) -> None
 
 
 def _run(selected: Sequence[tuple[Suite, Sequence[Case]]], options: Options, output: str, junit: Path | None) -> int:
-    import logging
     import time
 
     from meshd.testing.cases import playing, report
 
-    # What the proxies have to say of what was done to them on purpose is not the tests' result.
-    logging.getLogger("meshd").setLevel(logging.CRITICAL)
     began = time.perf_counter()
     played: list[Played] = []
-    for suite, cases in selected:
-        played.append(playing.play(suite, cases, options))
-        if output == "text":
-            print("\n".join(report.text(played[-1:])), flush=True)
+    with _silence():
+        for suite, cases in selected:
+            played.append(playing.play(suite, cases, options))
+            if output == "text":
+                print("\n".join(report.text(played[-1:])), flush=True)
     if output == "text":
         print(report.summary(played, time.perf_counter() - began))
     else:
@@ -149,6 +148,20 @@ def _run(selected: Sequence[tuple[Suite, Sequence[Case]]], options: Options, out
     if any(each.findings for each in played):
         return UNUSABLE_CONFIGURATION
     return 0 if all(outcome.passed for each in played for outcome in each.outcomes) else FAILED
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What proxies have to say of what is done to them on purpose is not the tests' result."""
+    import logging
+
+    logger = logging.getLogger("meshd")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _write(file: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,7 +31,9 @@ def run(*arguments: object) -> Result:
 
 
 def test_the_examples_pass() -> None:
+    before = logging.getLogger("meshd").level
     result = run(EXAMPLES)
+    assert logging.getLogger("meshd").level == before
     assert result.exit_code == 0, result.output
     assert "failed" not in result.output
     assert " passed in " in result.output
