@@ -46,11 +46,12 @@ def suppression_of(text: str) -> Suppression:
 
 def analyzer_of(text: str) -> str:
     """The name of an analyzer."""
-    from meshd.modes.analysis import catalog
+    from meshd.modes.analysis import analyzer_named
 
-    if text not in {analysis.name for analysis in catalog()}:
+    name = analyzer_named(text)
+    if name is None:
         raise typer.BadParameter(f"{text!r} is no analyzer; --list-analyzers names them")
-    return text
+    return name
 
 
 def analyze(

@@ -23,6 +23,19 @@ from meshd.modes.offline import STDIN, Loaded, load
 VALIDATION: Final = "schema.ValidationAnalyzer."
 """What Istio calls the validation of a kind, the kind's name behind it."""
 
+ISTIOCTLS: Final = {
+    "annotations.AlphaAnalyzer": "maturity.AlphaAnalyzer",
+    "applicationUID.Analyzer": "deployment.ApplicationUIDAnalyzer",
+    "auth.AuthorizationPoliciesAnalyzer": "authz.AuthorizationPoliciesAnalyzer",
+    "deployment.MultiServiceAnalyzer": "deployment.ServiceAssociationAnalyzer",
+    "deprecation.DeprecationAnalyzer": "deprecation.FieldAnalyzer",
+    "destinationrule.SubsetSelectPodAnalyzer": "destinationrule.PodNotSelectedAnalyzer",
+    "meshnetworks.MeshNetworksAnalyzer": "multicluster.MeshNetworksAnalyzer",
+    "serviceentry.Analyzer": "serviceentry.ProtocolAddressesAnalyzer",
+    "sidecar.DefaultSelectorAnalyzer": "sidecar.SelectorAnalyzer",
+}
+"""Names that istioctl takes for analyzers whose own name is another."""
+
 
 @attrs.frozen
 class Request:
@@ -135,6 +148,12 @@ def catalog() -> tuple[Analysis, ...]:
         if f"{VALIDATION}{kind.name}" not in known
     ]
     return tuple(sorted((*analyses, *validations), key=lambda analysis: analysis.name))
+
+
+def analyzer_named(name: str) -> str | None:
+    """An analyzer's own name, by that or by istioctl's; None when there is no such analyzer."""
+    own = ISTIOCTLS.get(name, name)
+    return own if own in {analysis.name for analysis in catalog()} else None
 
 
 def _none(_: Facts) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from meshd.cli.main import app
+from meshd.modes.analysis import ISTIOCTLS
 
 runner = CliRunner()
 
@@ -230,6 +231,13 @@ def test_one_analyzer(folder: Path) -> None:
     assert codes(run("-", "-o", "json", "--analyzer", "service.PortNameAnalyzer", stdin=LOST + "  x: y\n")[1]) == []
     validation = "schema.ValidationAnalyzer.VirtualService"
     assert codes(run("-", "-o", "json", "--analyzer", validation, stdin=LOST + "  x: y\n")[1]) == ["IST0106"]
+
+
+def test_istioctls_names_of_analyzers() -> None:
+    names = {each["name"] for each in json.loads(run("-L", "-o", "json")[1])}
+    assert set(ISTIOCTLS.values()) <= names
+    assert names.isdisjoint(ISTIOCTLS)
+    assert run("-", "--analyzer", "auth.AuthorizationPoliciesAnalyzer", stdin=LOST)[0] == 0
 
 
 def test_analyzers_on_request() -> None:
