@@ -202,14 +202,10 @@ def check(mesh: Mesh, found: Explanation, answer: Answer) -> None:
         }
 
 
-async def test_an_explanation_is_what_happens(mesh: Mesh) -> None:
-    mesh.apply(BASE)
-    mesh.service("reviews", v1=b"one", v2=b"two")
-    mesh.service("ratings")
-    mesh.service("productpage")
-    dice = Dice(Random(11))
+async def compare(mesh: Mesh, dice: Dice, caller: Any, rounds: int) -> set[Verdict]:
+    """Random configurations, each with random requests; which verdicts there were."""
     verdicts = set()
-    for _ in range(40):
+    for _ in range(rounds):
         texts = [json.dumps(each) for each in dice.documents()]
         mesh.put("\n---\n".join(texts), "random.yaml")
         await mesh.settled()
@@ -219,18 +215,60 @@ async def test_an_explanation_is_what_happens(mesh: Mesh) -> None:
         for _ in range(4):
             question = dice.request()
             found = explain(world, question)
-            answer = await mesh.call("productpage", question.method, question.url, headers=dict(question.told.headers))
+            answer = await mesh.call(caller, question.method, question.url, headers=dict(question.told.headers))
             verdicts.add(found.verdict)
             try:
                 check(mesh, found, answer)
             except AssertionError as error:
                 raise AssertionError("\n".join((str(question), *texts, str(found.to_json()), str(answer)))) from error
-    assert verdicts >= {
-        Verdict.ALLOW,
-        Verdict.DENY,
-        Verdict.RESET,
-        Verdict.NO_ROUTE,
-        Verdict.REDIRECT,
-        Verdict.DIRECT_RESPONSE,
-        Verdict.NO_HEALTHY_UPSTREAM,
-    }
+    return verdicts
+
+
+ALL = {
+    Verdict.ALLOW,
+    Verdict.DENY,
+    Verdict.RESET,
+    Verdict.NO_ROUTE,
+    Verdict.REDIRECT,
+    Verdict.DIRECT_RESPONSE,
+    Verdict.NO_HEALTHY_UPSTREAM,
+}
+
+
+async def test_an_explanation_is_what_happens(mesh: Mesh) -> None:
+    mesh.apply(BASE)
+    mesh.service("reviews", v1=b"one", v2=b"two")
+    mesh.service("ratings")
+    mesh.service("productpage")
+    assert await compare(mesh, Dice(Random(11)), "productpage", 30) >= ALL
+
+
+class GatewayDice(Dice):
+    """The same by way of a gateway."""
+
+    def virtual_service(self) -> dict[str, Any]:
+        hosts = self.any(["shop.example.com"], ["*.example.com"], ["*"])
+        return super().virtual_service() | {"hosts": hosts, "gateways": ["door"]}
+
+    def documents(self) -> list[dict[str, Any]]:
+        server = {
+            "port": {"number": 80, "name": "http", "protocol": "HTTP"},
+            "hosts": [self.any("*", "*.example.com", "shop.example.com", "default/shop.example.com")],
+            **({"tls": {"httpsRedirect": True}} if self.any(1, 0, 0, 0, 0) else {}),
+        }
+        spec = {"selector": {"istio": "ingressgateway"}, "servers": [server]}
+        return [document("networking.istio.io/v1", "Gateway", "door", spec), *super().documents()]
+
+    def request(self) -> Question:
+        asked = super().request()
+        host = self.any("shop.example.com", "shop.example.com", "SHOP.example.com", "other.example.com", "else.org")
+        path = asked.url.partition("//")[2].partition("/")[2]
+        return attrs.evolve(asked, url=f"http://{host}/{path}", sender="", through="ingressgateway")
+
+
+async def test_an_explanation_of_a_gateway_is_what_happens(mesh: Mesh) -> None:
+    mesh.apply(BASE)
+    mesh.service("reviews", v1=b"one", v2=b"two")
+    mesh.service("ratings")
+    gateway = mesh.gateway()
+    assert await compare(mesh, GatewayDice(Random(12)), gateway, 60) >= ALL
