@@ -261,7 +261,8 @@ NEVER = {
     "no rules": ALLOW.partition("  rules:")[0],
     "jwt": ALLOW.replace("principals: [", "requestPrincipals: [").replace("cluster.local/ns/default/sa/good", "*"),
     "jwt claim": ALLOW.rstrip() + '\n    when: [{key: "request.auth.claims[iss]", values: ["*"]}]\n',
-    "custom": ALLOW.replace("  rules:", "  action: CUSTOM\n  provider: {name: opa}\n  rules:").replace("good", "*"),
+    "custom": ALLOW.partition("  rules:")[0]
+    + '  action: CUSTOM\n  provider: {name: opa}\n  rules: [{to: [{operation: {paths: ["/*"]}}]}]\n',
     "empty source": ALLOW.replace('principals: ["cluster.local/ns/default/sa/good"]', "namespaces: [nowhere]"),
 }
 
