@@ -6,7 +6,6 @@
 from meshd.testing.answer import Answer
 from meshd.testing.app import Action, Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
 from meshd.testing.control import ControlProcess
-from meshd.testing.loading import ConfigurationWarning
 from meshd.testing.mesh import Mesh, Settling
 from meshd.testing.opening import open_mesh, run_mesh
 from meshd.testing.proxies import ProxyProcess
@@ -18,7 +17,6 @@ __all__ = [
     "Action",
     "Answer",
     "Behaviour",
-    "ConfigurationWarning",
     "ControlProcess",
     "FakeApp",
     "Gateway",

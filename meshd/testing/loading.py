@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,10 +10,6 @@ from meshd.control.finding import Finding
 from meshd.errors import ConfigError
 
 SUFFIXES = (".yaml", ".yml")
-
-
-class ConfigurationWarning(UserWarning):
-    """A document says something that has no effect, or not the one that its author may expect."""
 
 
 def read_all(paths: Iterable[str | Path], beside: Path | None) -> list[tuple[Path, bytes]]:
@@ -47,15 +42,12 @@ def yaml_files(path: Path) -> list[Path]:
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Raise what keeps documents out, and warn of what has no effect.
+    """Raise what keeps documents out; the control plane logs the rest, which pytest shows when a test fails.
 
     Raises:
         ConfigError: at least one document is refused.
     """
     errors = [finding for finding in findings if finding.level is Level.ERROR]
-    for finding in findings:
-        if finding.level is Level.WARNING:
-            warnings.warn(ConfigurationWarning(str(finding)), stacklevel=4)
     if len(errors) == 1:
         raise ConfigError(str(errors[0]))
     if errors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import trio
 
 from meshd.errors import ConfigError, DeadlineExceeded, MeshdError
 from meshd.net.connection import Connection
-from meshd.testing import ConfigurationWarning, Mesh, Received, echo, hang, open_mesh, reset, respond, run_mesh
+from meshd.testing import Mesh, Received, echo, hang, open_mesh, reset, respond, run_mesh
 from tests.journeys.documents import virtual_service
 
 SHOP = """
@@ -67,10 +66,8 @@ async def test_nothing_has_to_be_awaited_but_calls(mesh: Mesh, tmp_path: Path) -
 async def test_each_try_has_its_host(mesh: Mesh) -> None:
     mesh.service("reviews", v1=[503, 503], v2=[reset(), 200])
     mesh.service("page")
-    retries = "retries: {attempts: 3, retryOn: '5xx,reset', retryIgnorePreviousHosts: true}"
-    with pytest.warns(ConfigurationWarning) if "retryIgnore" not in retries else warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConfigurationWarning)
-        mesh.apply(virtual_service(f"  - {retries}\n    route: [{{destination: {{host: reviews}}}}]"))
+    retries = "retries: {attempts: 3, retryOn: '5xx,reset'}"
+    mesh.apply(virtual_service(f"  - {retries}\n    route: [{{destination: {{host: reviews}}}}]"))
     answer = await mesh.call("page", "GET http://reviews/")
     assert answer.attempts == len(answer.hosts) > 1
     assert answer.hosts[-1] == answer.served_by
