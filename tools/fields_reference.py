@@ -31,7 +31,8 @@ Every field that Istio has is known; each is one of these:
 - **supported**: it does what Istio's documentation says.
 - **warned**: it is read and checked and has no effect yet; a document that sets it gets a warning that names it
   (MD0002), unless the value is the one that holds anyway.
-- **refused**: the same, but without it more would be let in than the document asks for, so the document is refused.
+- **in part**: it has some of its effect; the warning says which.
+- **refused**: like *warned*, but without it more would be let in than the document asks for, so the document is refused.
 - **noted**: it has no meaning here (Istio's own programs, Kubernetes' own business); an info says so (MD0005).
 
 Whatever is not in these tables is an error that suggests what was meant.
@@ -73,7 +74,9 @@ def status_of(resource: type[Any], name: str, *, has_effect: bool = True) -> str
         return "refused"
     if name in getattr(resource, "IRRELEVANT", ()):
         return "noted"
-    return "warned" if name in getattr(resource, "UNSUPPORTED", ()) or not has_effect else "supported"
+    if name in getattr(resource, "UNSUPPORTED", ()) or not has_effect:
+        return "warned"
+    return "in part" if name in getattr(resource, "PARTLY", ()) else "supported"
 
 
 def classes(roots: Iterable[tuple[type[Any], bool]]) -> dict[type[Any], bool]:
@@ -88,7 +91,7 @@ def classes(roots: Iterable[tuple[type[Any], bool]]) -> dict[type[Any], bool]:
             inner = class_within(field.type)
             if inner is not None:
                 status = status_of(resource, name, has_effect=has_effect)
-                visit(inner, has_effect=status == "supported")
+                visit(inner, has_effect=status in {"supported", "in part"})
 
     for resource, has_effect in roots:
         visit(resource, has_effect=has_effect)
@@ -125,7 +128,13 @@ def type_text(cls: Any) -> str:
         return f"{type_text(get_args(cls)[0])}[]"
     if origin is common.Map:
         return f"map of {type_text(get_args(cls)[1])}"
-    named = {common.Int32: "int32", common.Natural: "int32", common.UInt32: "uint32", common.Int64: "int64", common.UInt64: "uint64"}
+    named = {
+        common.Int32: "int32",
+        common.Natural: "int32",
+        common.UInt32: "uint32",
+        common.Int64: "int64",
+        common.UInt64: "uint64",
+    }
     named |= {common.Base64: "bytes", common.Duration: "duration", str: "string", float: "double", Any: "any"}
     if cls in named:
         return named[cls]

@@ -8,6 +8,8 @@ Rules of this package:
 - ``UNSUPPORTED`` names fields that meshd knows and does not act upon: a
   document that sets one gets a warning. Some of them are attributes all the
   same, so that the compiler can see that they were there.
+- ``PARTLY`` names fields that have some of their effect, and says which; they
+  get a warning too.
 - ``REFUSED`` names known fields that narrow who is let in and that meshd does
   not enforce: a document that sets one is refused, because running without
   the field would be more open than what was asked for.

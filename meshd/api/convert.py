@@ -225,6 +225,7 @@ class _Class:
         remarked = {
             **dict.fromkeys(getattr(resource, "IRRELEVANT", ()), _NO_MEANING),
             **dict.fromkeys(getattr(resource, "UNSUPPORTED", ()), _NOT_SUPPORTED),
+            **{name: _partly(what) for name, what in getattr(resource, "PARTLY", Map()).items()},
             **dict.fromkeys(getattr(resource, "REFUSED", ()), _REFUSED),
         }
         return cls(
@@ -310,6 +311,10 @@ _REFUSED = error(
     at_value=False,
     code=FIELD_NOT_SUPPORTED,
 )
+
+
+def _partly(what: str) -> Problem:
+    return warning((), f"meshd supports this field in part: {what}", code=FIELD_NOT_SUPPORTED)
 
 
 def _json_name(attribute: str) -> str:

@@ -177,6 +177,15 @@ def test_unsupported_is_a_warning_and_the_rest_counts(converter: Converter) -> N
     assert rule.trafficPolicy.tls.mode is ClientTLSmode.SIMPLE
 
 
+def test_a_field_with_some_of_its_effect(converter: Converter) -> None:
+    settings_, problems = converter.structure({"credentialNames": ["a", "b"]}, ServerTLSSettings)
+    assert settings_ is not None
+    assert settings_.credentialNames == ("a", "b")
+    assert [f"{problem.level} {problem.text}" for problem in problems] == [
+        "Warning credentialNames: meshd supports this field in part: the first certificate is shown to everybody"
+    ]
+
+
 def test_an_unsupported_field_that_is_not_given_is_not_mentioned(converter: Converter) -> None:
     assert said(converter, {"host": "a", "trafficPolicy": {"outlierDetection": None}}, DestinationRule) == []
 

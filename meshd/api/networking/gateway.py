@@ -75,7 +75,10 @@ class ServerTLSSettings:
     cipherSuites: tuple[str, ...] = ()
     insecureSkipVerify: bool | None = None
 
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"credentialNames", "tlsCertificates", "insecureSkipVerify"})
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"insecureSkipVerify"})
+    PARTLY: ClassVar[Map[str, str]] = Map(
+        dict.fromkeys(("credentialNames", "tlsCertificates"), "the first certificate is shown to everybody")
+    )
     # ``caCrl`` is judged by validation: only where clients must show a certificate does it keep anybody out.
     REFUSED: ClassVar[frozenset[str]] = frozenset({"verifyCertificateSpki", "verifyCertificateHash"})
 
