@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from meshd.cli import options
-from meshd.modes.settings import ControlSettings, Listening
+from meshd.modes.settings import CaFiles, ControlSettings, Listening
 
 
 def control(
@@ -60,6 +60,23 @@ def control(
             show_default="24h",
         ),
     ] = 24 * 3600.0,
+    ca_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-cert",
+            metavar="FILE",
+            help="Sign with this CA certificate (PEM) instead of a root of our own; needs --ca-key.",
+        ),
+    ] = None,
+    ca_key: Annotated[
+        Path | None, typer.Option("--ca-key", metavar="FILE", help="The key of --ca-cert (PEM, not encrypted).")
+    ] = None,
+    ca_chain: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-chain", metavar="FILE", help="What stands above --ca-cert, up to its root (PEM); not for a root."
+        ),
+    ] = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = "info",
 ) -> None:
@@ -77,8 +94,22 @@ def control(
         console=console or plain.console,
         trust_domain=trust_domain,
         certificate_ttl=certificate_ttl,
+        ca=_ca_files(ca_cert, ca_key, ca_chain),
         logging=options.logging_of(log_format, log_level),
     )
     from meshd.modes.control import run
 
     run(settings)
+
+
+def _ca_files(certificate: Path | None, key: Path | None, chain: Path | None) -> CaFiles | None:
+    if certificate is not None and key is not None:
+        return CaFiles(certificate, key, chain)
+    for given, name, lacking in (
+        (certificate, "--ca-cert", "--ca-key"),
+        (key, "--ca-key", "--ca-cert"),
+        (chain, "--ca-chain", "--ca-cert and --ca-key"),
+    ):
+        if given is not None:
+            raise typer.BadParameter(f"{lacking} must be given too", param_hint=name)
+    return None

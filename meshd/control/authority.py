@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import attrs
 import trio
@@ -30,6 +31,9 @@ from meshd.errors import ConfigError, IdentityError
 from meshd.snapshot.protocol import CONTROL_PATH
 
 log = logging.getLogger(__name__)
+
+SIGNING_ROOT: Final = "signing-root.pem"
+"""In a state directory: the root that whoever joins must pin. Also the mark of such a directory."""
 
 
 class Authority:
@@ -128,6 +132,7 @@ def open_authority(
         ca = CertificateAuthority(material, trust_domain, wall_clock, lifetimes)
         for root in ca.bundle.roots:
             _remember(roots, root)
+        private_files.write(state / SIGNING_ROOT, ca.bundle.roots[0].encode("ascii"))
     except IdentityError as error:
         origin = "--ca-cert, --ca-key, --ca-chain" if plugin else str(state / "ca")
         raise ConfigError(str(error), origin=origin) from error

@@ -16,7 +16,7 @@ import trio
 from meshd.api.document import Document
 from meshd.api.load import Loader
 from meshd.certs import private_files
-from meshd.certs.authority import Lifetimes
+from meshd.certs.authority import CaMaterial, Lifetimes
 from meshd.certs.contexts import TlsContexts
 from meshd.control import local
 from meshd.control.analysis.catalog import analyze
@@ -46,7 +46,7 @@ from meshd.modes.bell import Bell
 from meshd.modes.findings import FindingLog
 from meshd.modes.paths import state_home
 from meshd.modes.process import Work, World, listen
-from meshd.modes.settings import ControlSettings
+from meshd.modes.settings import CaFiles, ControlSettings
 from meshd.net.address import Address
 from meshd.net.connection import Listener
 from meshd.snapshot import wire
@@ -91,7 +91,13 @@ def open_office(
     """
     private_files.ensure_directory(state)
     lifetimes = Lifetimes(default=settings.certificate_ttl)
-    authority = open_authority(state, settings.trust_domain, world.wall_clock, lifetimes=lifetimes)
+    authority = open_authority(
+        state,
+        settings.trust_domain,
+        world.wall_clock,
+        plugin=_read_ca(settings.ca) if settings.ca is not None else None,
+        lifetimes=lifetimes,
+    )
     identity = ControlIdentity(authority, world.wall_clock, world.rng)
     identity.renew()
     audit = AuditLog(state / "audit.log", world.wall_clock)
@@ -113,6 +119,24 @@ def open_office(
         count=lambda endpoint, status: answers.labels(endpoint, str(status)).inc(),
     )
     return Office(authority, identity, audit, nodes, publisher, ControlApi(parts), parts, secret, registry)
+
+
+def _read_ca(files: CaFiles) -> CaMaterial:
+    return CaMaterial(
+        _read_pem(files.certificate, "--ca-cert"),
+        _read_pem(files.key, "--ca-key"),
+        _read_pem(files.chain, "--ca-chain") if files.chain is not None else "",
+    )
+
+
+def _read_pem(path: Path, flag: str) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{flag} {path} cannot be read: {error.strerror}; give a PEM file that this user may read"
+        ) from error
+    return data.decode("ascii", "replace")
 
 
 def _publisher() -> Publisher[Any, Scope]:

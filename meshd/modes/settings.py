@@ -113,9 +113,18 @@ class GatewaySettings(ProxySettings):
     ports: tuple[PortMap, ...] = ()
 
 
+@attrs.frozen
+class CaFiles:
+    """A CA of the user's own: its certificate, its key, and (None when it is a root itself) what stands above it; all PEM."""
+
+    certificate: Path
+    key: Path
+    chain: Path | None = None
+
+
 @attrs.frozen(kw_only=True)
 class ControlSettings:
-    """The control plane. ``state`` None is ``control`` in the user's state directory; ``token_ttl`` as for ``token create``."""
+    """The control plane. ``state`` None is ``control`` in the user's state directory; ``ca`` None makes a root of its own there."""
 
     store: Path
     state: Path | None = None
@@ -123,6 +132,7 @@ class ControlSettings:
     console: Listening = Listening.default("127.0.0.1", 15014)
     trust_domain: str = "cluster.local"
     certificate_ttl: float = 24 * 3600.0
+    ca: CaFiles | None = None
     advertise_locally: bool = True
     logging: Logging = Logging(access_log="off")
 

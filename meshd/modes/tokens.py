@@ -13,6 +13,7 @@ from typing import Any
 from meshd.certs import private_files
 from meshd.certs.x509 import describe
 from meshd.control import local
+from meshd.control.authority import SIGNING_ROOT
 from meshd.control.tokens import Token, TokenStore
 from meshd.errors import IdentityError, StartError
 from meshd.modes.paths import state_home
@@ -26,7 +27,7 @@ def control_state(given: Path | None) -> Path:
     """
     running = local.find(local.runtime_directory(os.environ))
     state = given or (Path(running.state) if running and running.state else state_home(os.environ) / "control")
-    if not (state / "ca" / "root.pem").exists():
+    if not (state / SIGNING_ROOT).exists():
         raise StartError(f"{state} is not the state directory of a control plane: name it with --state DIR")
     return state
 
@@ -65,7 +66,7 @@ def _row(token: Token, now: float) -> dict[str, Any]:
 
 
 def _pin(state: Path) -> str:
-    path = state / "ca" / "root.pem"
+    path = state / SIGNING_ROOT
     try:
         pem = private_files.read(path) or b""
         return describe(pem.decode("ascii", "replace"))[0].pin

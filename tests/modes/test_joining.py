@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshd import __version__
+from meshd.certs.x509 import describe, key_to_pem
 from tests.certs.pki import make_ca
 from tests.programs import Program, finished, running
 
@@ -156,3 +157,39 @@ def test_the_state_directory_is_private(home: Path, control: Program) -> None:
     for path in [home / "state", *(home / "state").rglob("*"), home / "run", *(home / "run").rglob("*")]:
         mode = path.stat().st_mode & 0o777
         assert mode == (0o700 if path.is_dir() else 0o600), f"{path} is {mode:o}"
+
+
+def test_a_ca_of_ones_own(tmp_path: Path) -> None:
+    """The company's CA signs a meshd CA, which signs workloads: they trust the company's root."""
+    company = make_ca(name="company")
+    below = company.intermediate(name="mesh")
+    for name, text in (("ca-cert", below.pem), ("ca-key", key_to_pem(below.key)), ("chain", company.pem)):
+        (tmp_path / f"{name}.pem").write_text(text)
+    (tmp_path / "store").mkdir()
+    flags = ("--ca-cert", "ca-cert.pem", "--ca-key", "ca-key.pem")
+    with running(tmp_path, *arguments(tmp_path), *flags, "--ca-chain", "chain.pem") as control:
+        assert ca_hash(control) == describe(company.pem)[0].pin
+        join = ("--control", url(control), "--token", token(tmp_path, "reviews"), "--ca-hash", ca_hash(control))
+        with running(tmp_path, *SIDECAR, "--service-account", "reviews", *join) as program:
+            program.wait_for("certificate obtained identity=spiffe://cluster.local/ns/default/sa/reviews")
+            assert program.stop() == 0
+        assert control.stop() == 0
+    assert not (tmp_path / "state" / "ca").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("--ca-cert", "a.pem"), 2, "--ca-key must be given too"),
+        (("--ca-key", "a.pem"), 2, "--ca-cert must be given too"),
+        (("--ca-chain", "a.pem"), 2, "--ca-cert and --ca-key must be given too"),
+        (("--ca-cert", "nowhere.pem", "--ca-key", "a.pem"), 78, "--ca-cert nowhere.pem cannot be read: No such file"),
+        (("--ca-cert", "a.pem", "--ca-key", "a.pem"), 78, "--ca-cert, --ca-key, --ca-chain: "),
+    ],
+)
+def test_a_ca_that_cannot_be_used(tmp_path: Path, flags: tuple[str, ...], code: int, said: str) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "a.pem").write_text("no certificate")
+    found, text = finished(tmp_path, *arguments(tmp_path), *flags)
+    assert (found, said in text) == (code, True), text
+    assert "Traceback" not in text
