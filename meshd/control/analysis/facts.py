@@ -82,6 +82,10 @@ class Facts:
         key = Key(group, kind, namespace, name)
         return key in self.by_key or key in self.unusable
 
+    def lost(self, *kinds: str) -> bool:
+        """Whether some document of these kinds could not be read: then nobody can say that it does not say something."""
+        return any(key.kind in kinds for key in self.unusable)
+
     def metadata_of(self, name: str, group: str = "") -> Iterator[Document]:
         """The same, and those whose resource could not be read: for whoever looks at metadata and status only."""
         yield from self.kind(name, group)

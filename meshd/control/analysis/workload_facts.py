@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 TEMPLATED: Final = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"})
 
+WORKLOAD_KINDS: Final = (*sorted(TEMPLATED), "CronJob", "Pod", "ServiceEntry", "WorkloadEntry", "WorkloadGroup")
+"""Kinds that describe workloads."""
+
 Labels = tuple[tuple[str, str], ...]
 
 

@@ -23,7 +23,7 @@ CA_SUFFIX: Final = "-cacert"
 def credentials(facts: Facts) -> Iterable[Finding]:
     """Secrets with a certificate that lie where gateways find theirs, and that no object here names."""
     gateways = {name for document in facts.all(Gateway) for name in _of_gateway(document)}
-    if not gateways:
+    if not gateways or facts.lost("Gateway", "DestinationRule"):
         return
     used = gateways | {name for document in facts.documents for name in _of_others(document)}
     secrets = facts.all(Secret)

@@ -42,8 +42,8 @@ def delegates(facts: Facts) -> Iterable[Finding]:
                 problems += _of_root(facts, known, document, name, ("spec", "http", index, "delegate"))
         yield from told(document, problems)
     for document in documents:
-        if not document.resource.hosts:
-            roots = named.get((document.namespace, document.name), [])
+        roots = named.get((document.namespace, document.name), [])
+        if not document.resource.hosts and (roots or not facts.lost("VirtualService")):
             yield from told(document, _of_delegate(document, roots))
 
 

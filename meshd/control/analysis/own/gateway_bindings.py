@@ -103,7 +103,7 @@ def _admits(host: str, owner: str, namespace: str) -> bool:
 
 def hosts_without_routes(facts: Facts) -> Iterable[Finding]:
     """Hosts of gateways for which no VirtualService has routes."""
-    if any(each.kind == "VirtualService" for each in facts.broken):
+    if facts.lost("VirtualService"):
         return  # Nobody knows to which gateways one that cannot be read is bound.
     bound: dict[tuple[str, str], list[Document]] = {}
     for document in facts.all(VirtualService):

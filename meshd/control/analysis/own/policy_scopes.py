@@ -21,6 +21,7 @@ from meshd.api.problem import Problem
 from meshd.api.security import Action, AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.analysis.own.remarks import remark
+from meshd.control.analysis.workload_facts import WORKLOAD_KINDS
 from meshd.control.finding import Finding
 
 SELECTS_NOTHING: Final = "MD0049"
@@ -50,18 +51,19 @@ FROM_ROOT_FOR_ALL: Final = (RequestAuthentication, ProxyConfig)
 def selectors(facts: Facts) -> Iterable[Finding]:
     """Selectors that no known workload matches, and those of the root namespace that reach less far than it does."""
     root = facts.mesh.root_namespace
+    unsure = facts.lost(*WORKLOAD_KINDS)
     for kind, field in FIELDS.items():
         for document in facts.all(kind):
             labels = _labels(document.resource, field)
             path: Path = ("spec", field[0])
             if labels and kind is PeerAuthentication and document.namespace == root:
                 yield from told(document, [_in_root(path, root)])
-            elif labels:
+            elif labels and not unsure:
                 yield from told(document, _selects_nothing(facts, document, labels, path))
     for name, field in FOREIGN_FIELDS.items():
         for document in _foreign(facts, name):
             found = document.resource.get("spec", *field)
-            if isinstance(found, Mapping) and found:
+            if isinstance(found, Mapping) and found and not unsure:
                 yield from told(document, _selects_nothing(facts, document, dict(found), ("spec", field[0])))
 
 

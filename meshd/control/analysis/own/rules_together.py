@@ -74,7 +74,7 @@ def unused_subsets(facts: Facts) -> Iterable[Finding]:
         for document in facts.all(Gateway)
         for server in document.resource.servers
     )
-    if passing:
+    if passing or facts.lost("VirtualService", "Gateway"):
         return  # Such a gateway leads to every subset, by server name.
     used: dict[str, set[str]] = {}
     for document in facts.all(VirtualService):
@@ -126,6 +126,8 @@ class _Seen:
 
 def unseen_subsets(facts: Facts) -> Iterable[Finding]:
     """Subsets that are defined, but by a DestinationRule that the caller does not see, or not first."""
+    if facts.lost("DestinationRule"):
+        return
     private = frozenset(
         (document.namespace, subset.name)
         for document in facts.all(DestinationRule)

@@ -13,6 +13,7 @@ from meshd.control.analysis.destinations import destinations
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.analysis.own.remarks import remark
 from meshd.control.analysis.own.viewers import viewers
+from meshd.control.analysis.workload_facts import WORKLOAD_KINDS
 from meshd.control.finding import Finding
 from meshd.control.hosts import MESH, visible
 from meshd.control.name_index import NameIndex
@@ -96,6 +97,8 @@ def _takes(pattern: str, index: int, taken: list[str]) -> Problem:
 
 def without_endpoints(facts: Facts) -> Iterable[Finding]:
     """Services that routes lead to, and that select none of the workloads that are known."""
+    if facts.lost(*WORKLOAD_KINDS):
+        return
     wanted = {
         facts.hosts.resolve(target.host, document.namespace)
         for document in facts.all(VirtualService)
