@@ -101,7 +101,6 @@ spec: {jwtRules: [{issuer: example.com, jwks: '{"keys": []}'}]}
 """
 
 
-@pytest.mark.filterwarnings("ignore::meshd.testing.loading.ConfigurationWarning")
 @pytest.mark.parametrize(("documents", "status"), [(TOKENS, 200), (TOKENS + "---" + VERIFIED, 403)])
 async def test_nobody_is_let_in_by_a_token_that_is_not_verified(mesh: Mesh, documents: str, status: int) -> None:
     mesh.service("reviews", b"[1]")
