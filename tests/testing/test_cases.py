@@ -149,6 +149,18 @@ def test_what_does_not_hold(tmp_path: Path, path: str, expect: str, failures: li
     assert outcome.why, "how it was decided is told"
 
 
+def test_a_host_without_a_port_is_the_service_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: reviews}\n"
+        "spec: {selector: {app: reviews}, ports: [{name: http, port: 9080}]}\n"
+    )
+    expect = "{status: 200, servedBy: reviews-v1, cluster: outbound|9080|v1|reviews.default.svc.cluster.local}"
+    for url in ("http://reviews/x", "http://reviews:9080/x"):
+        cases = f"- {{name: a, from: page, call: GET {url}, expect: {expect}}}\n"
+        outcome = outcomes(tmp_path, cases, "config: [reviews.yaml, service.yaml]\nservices: {page: {}}\n")[0]
+        assert outcome.passed, (url, outcome.error, outcome.failures, outcome.why)
+
+
 def test_denied_by_the_server(tmp_path: Path) -> None:
     cases = "- {name: a, from: page, call: POST http://reviews/x, expect: {status: 403, verdict: deny, policy: default/no-posts}}\n"
     assert outcomes(tmp_path, cases)[0].passed
