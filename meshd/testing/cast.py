@@ -13,10 +13,10 @@ import attrs
 
 from meshd.api.convert import suggestion
 from meshd.api.document import Document
-from meshd.api.foreign import Foreign
 from meshd.api.kubernetes import Service as KubernetesService
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.virtual_service import VirtualService
+from meshd.control.analysis.pod_facts import known_of
 from meshd.control.hosts import overlaps, resolve, service_host
 from meshd.control.workloads import selects
 
@@ -244,13 +244,10 @@ def _pods(
 ) -> Iterator[tuple[Mapping[str, str], str]]:
     """Labels and service account of what a Service selects among the Deployments and their kin."""
     for document in documents:
-        if document.kind not in CONTROLLERS or document.namespace != namespace:
-            continue
-        assert isinstance(document.resource, Foreign)
-        labels = document.resource.get("spec", "template", "metadata", "labels")
-        if isinstance(labels, Mapping) and selects(service.selector.items(), labels):
-            account = document.resource.get("spec", "template", "spec", "serviceAccountName")
-            yield labels, account if isinstance(account, str) else ""
+        known = known_of(document) if document.kind in CONTROLLERS and document.namespace == namespace else None
+        if known is not None and selects(service.selector.items(), known.labels):
+            account = known.spec.get("serviceAccountName")
+            yield known.labels, account if isinstance(account, str) else ""
 
 
 def _subset_versions(service: Document, documents: Sequence[Document]) -> Iterator[str]:

@@ -85,7 +85,7 @@ class PodFacts:
     @classmethod
     def of(cls, documents: Iterable[Document]) -> PodFacts:
         """Look through all documents once."""
-        found = [known for document in documents if (known := _known(document)) is not None]
+        found = [known for document in documents if (known := known_of(document)) is not None]
         if not any(selects((("istio", "ingressgateway"),), each.labels) for each in found):
             found.append(Known(GATEWAY_NAMESPACE, "istio-ingressgateway", GATEWAY_LABELS))
         return cls(tuple(found))
@@ -123,7 +123,8 @@ class PodFacts:
         return found
 
 
-def _known(document: Document) -> Known | None:
+def known_of(document: Document) -> Known | None:
+    """The workload that a document describes, or that its template will make; None when it describes none."""
     resource = document.resource
     if isinstance(resource, WorkloadEntry):
         labels = Map({**resource.labels, **document.labels})

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from meshd.api.common import Map
 from meshd.api.document import Document
-from meshd.api.foreign import Foreign
 from meshd.api.networking.service_entry import ServiceEntry
-from meshd.api.networking.workload_entry import WorkloadEntry
+from meshd.api.networking.workload_group import WorkloadGroup
 from meshd.api.security import MutualTLSMode, PeerAuthentication
+from meshd.control.analysis.pod_facts import TEMPLATES, known_of
 from meshd.control.mesh import Mesh
 from meshd.control.owned import Owned
 from meshd.control.services import Port, Service
@@ -28,16 +27,14 @@ from meshd.control.workloads import selects
 if TYPE_CHECKING:
     from meshd.control.compiler.peer_authn import Decided
 
-TEMPLATED: Final = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"})
-
-WORKLOAD_KINDS: Final = (*sorted(TEMPLATED), "CronJob", "Pod", "ServiceEntry", "WorkloadEntry", "WorkloadGroup")
+WORKLOAD_KINDS: Final = (*TEMPLATES, "Pod", "ServiceEntry", "WorkloadEntry", "WorkloadGroup")
 """Kinds that describe workloads."""
 
 Labels = tuple[tuple[str, str], ...]
 
 
 @attrs.frozen
-class Known:
+class Described:
     """One workload, or all that are made from one template. ``labels`` are sorted."""
 
     kind: str
@@ -65,8 +62,8 @@ class WorkloadFacts:
 
     def __init__(self, documents: Iterable[Document], mesh: Mesh) -> None:
         self._mesh = mesh
-        self._by_label: dict[tuple[str, str, str], list[Known]] = {}
-        self.by_namespace: dict[str, list[Known]] = {}
+        self._by_label: dict[tuple[str, str, str], list[Described]] = {}
+        self.by_namespace: dict[str, list[Described]] = {}
         for document in documents:
             for known in _described(document):
                 self.by_namespace.setdefault(known.namespace, []).append(known)
@@ -74,12 +71,12 @@ class WorkloadFacts:
                     self._by_label.setdefault((known.namespace, key, value), []).append(known)
         self._decided: dict[tuple[str, Labels, int], Decided] = {}
 
-    def selected(self, namespace: str, labels: Mapping[str, str]) -> list[Known]:
+    def selected(self, namespace: str, labels: Mapping[str, str]) -> list[Described]:
         """The known workloads of a namespace that have all these labels; of all namespaces in the root namespace."""
         spaces = self.by_namespace if namespace == self._mesh.root_namespace else (namespace,)
         return [known for space in spaces for known in self.within(space, labels)]
 
-    def within(self, namespace: str, labels: Mapping[str, str]) -> list[Known]:
+    def within(self, namespace: str, labels: Mapping[str, str]) -> list[Described]:
         """The known workloads of one namespace that have all these labels."""
         if not labels:
             return self.by_namespace.get(namespace, [])
@@ -90,7 +87,7 @@ class WorkloadFacts:
         """Whether any workload of a namespace is known; for the root namespace, any at all."""
         return bool(self.by_namespace if namespace == self._mesh.root_namespace else self.by_namespace.get(namespace))
 
-    def of_service(self, service: Service) -> list[Known]:
+    def of_service(self, service: Service) -> list[Described]:
         """The known workloads behind a service."""
         return self.within(service.namespace, dict(service.selector)) if service.selector else []
 
@@ -104,7 +101,7 @@ class WorkloadFacts:
                 found.setdefault((service.namespace, *pair), []).append(service)
         return found
 
-    def ports(self, known: Known) -> list[ServedPort]:
+    def ports(self, known: Described) -> list[ServedPort]:
         """What services offer on a workload."""
         found = []
         for pair in known.labels:
@@ -162,30 +159,19 @@ def number_of(port: Port) -> int:
     return port.target if isinstance(port.target, int) else 0
 
 
-def _described(document: Document) -> Iterator[Known]:
-    for labels in _labels(document, document.resource):
-        yield Known(document.kind, document.namespace, document.name, tuple(sorted(labels.items())))
+def _described(document: Document) -> Iterator[Described]:
+    known = known_of(document)
+    if known is not None:
+        yield Described(document.kind, known.namespace, known.name, tuple(sorted(known.labels.items())))
+        return
+    for labels in _labels(document.resource):
+        yield Described(document.kind, document.namespace, document.name, tuple(sorted(labels.items())))
 
 
-def _labels(document: Document, resource: object) -> Iterator[Mapping[str, str]]:
-    if document.kind == "Pod":
-        yield document.labels
-    elif isinstance(resource, Foreign):
-        if document.kind in TEMPLATED:
-            yield _texts(resource.get("spec", "template", "metadata", "labels"))
-        elif document.kind == "CronJob":
-            yield _texts(resource.get("spec", "jobTemplate", "spec", "template", "metadata", "labels"))
-    elif isinstance(resource, WorkloadEntry):
-        yield {**resource.labels, **document.labels}
-    elif isinstance(resource, ServiceEntry):
+def _labels(resource: object) -> Iterator[Mapping[str, str]]:
+    """The labels of workloads that are neither pods nor entries of their own."""
+    if isinstance(resource, ServiceEntry):
         yield from (endpoint.labels for endpoint in resource.endpoints if endpoint.labels)
-    elif document.kind == "WorkloadGroup":
-        metadata = getattr(resource, "metadata", None)
-        template = getattr(resource, "template", None)
-        yield {**_texts(getattr(template, "labels", None)), **_texts(getattr(metadata, "labels", None))}
-
-
-def _texts(labels: object) -> Mapping[str, str]:
-    if not isinstance(labels, Mapping):
-        return Map()
-    return {key: value for key, value in labels.items() if isinstance(key, str) and isinstance(value, str)}
+    elif isinstance(resource, WorkloadGroup):
+        own = resource.metadata.labels if resource.metadata is not None else {}
+        yield {**resource.template.labels, **own}

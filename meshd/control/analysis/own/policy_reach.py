@@ -17,7 +17,7 @@ from meshd.api.problem import Problem
 from meshd.api.security import Action, AuthorizationPolicy, MutualTLSMode, Operation, PeerAuthentication, Rule, Source
 from meshd.control.analysis.facts import Facts, told
 from meshd.control.analysis.own.remarks import remark
-from meshd.control.analysis.workload_facts import Known, Labels, ServedPort
+from meshd.control.analysis.workload_facts import Described, Labels, ServedPort
 from meshd.control.finding import Finding
 from meshd.control.services import Protocol
 
@@ -40,7 +40,7 @@ class Reach:
 
     labels: tuple[tuple[str, Labels], ...]
     """Namespace and labels of each workload, or of what it selects by when none is known."""
-    ports: tuple[tuple[Known, ServedPort], ...] = ()
+    ports: tuple[tuple[Described, ServedPort], ...] = ()
 
 
 def reach_of(facts: Facts, document: Document) -> Reach | None:
@@ -186,7 +186,7 @@ def _is_for(rule: Rule, port: int) -> bool:
 
 def _on_tcp(
     policy: AuthorizationPolicy,
-    opaque: Sequence[tuple[Known, ServedPort]],
+    opaque: Sequence[tuple[Described, ServedPort]],
     surviving: set[tuple[str, Labels, int]],
 ) -> Iterator[Problem]:
     for index, rule in enumerate(policy.rules):
