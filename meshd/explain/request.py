@@ -19,6 +19,7 @@ from meshd.http.head import Headers, RequestHead
 from meshd.net.connection import TlsInfo
 from meshd.policy.exchange import ConnectionInfo, Exchange, Reply
 from meshd.proxy.identity_headers import Introduction
+from meshd.proxy.misdirected import misdirected
 from meshd.proxy.path import normalizer
 from meshd.proxy.route_entry import RouteEntry, Target
 from meshd.proxy.router import CompiledVirtualHost
@@ -45,7 +46,13 @@ def follow(
     except ProtocolError as error:
         record(Step("path", -1, matched=False, because=str(error)))
         return refused(decision, Verdict.DENY, str(error), error.status), exchange
-    entry, decision = _find(snapshot, manager, head, decision, record)
+    entry: RouteEntry | Reply
+    elsewhere = misdirected(taken.listener, taken.chain, head.authority)
+    if elsewhere is not None:
+        record(Step("connection", -1, matched=False, because=elsewhere.reason))
+        entry = elsewhere
+    else:
+        entry, decision = _find(snapshot, manager, head, decision, record)
     if isinstance(entry, RouteEntry):
         exchange.route, exchange.virtual_host = entry.route, entry.virtual_host
     # A request that is denied does not learn what exists: filters come before the want of a route.

@@ -20,3 +20,8 @@ class ProxyCounters:
         self.broken_requests = registry.counter(
             "meshd_downstream_protocol_errors_total", "Requests that broke the protocol.", ("listener",)
         )
+        self.misdirected = registry.counter(
+            "meshd_downstream_misdirected_requests_total",
+            "Requests for a host of another server than their TLS connection was made to (421).",
+            ("listener",),
+        )

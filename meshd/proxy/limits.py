@@ -39,3 +39,6 @@ class ProxyLimits:
     """How long a draining proxy goes on accepting while it already says that it is not ready."""
     tcp_half_close_timeout: float = 60 * SECONDS
     """For the other direction of a relayed connection that is silent after one side has ended."""
+    refuse_misdirected: bool = True
+    """A gateway answers 421 to requests for a host of another server than their TLS connection was made to
+    (RFC 9110 section 15.5.20; Envoy serves them)."""

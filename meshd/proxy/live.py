@@ -23,11 +23,13 @@ from meshd.policy.catalog import FilterContext, build_connection_filters, build_
 from meshd.policy.exchange import ConnectionFilter, Exchange, Next, Response
 from meshd.proxy import peer_metadata
 from meshd.proxy.chain import compile_chain
+from meshd.proxy.counters import ProxyCounters
 from meshd.proxy.date import DateLine
 from meshd.proxy.exchange import ProxyExchange
 from meshd.proxy.forward import RoutePlan, forward
 from meshd.proxy.limits import ProxyLimits
 from meshd.proxy.local import local_response
+from meshd.proxy.misdirected import is_shared, own_hosts
 from meshd.proxy.path import normalizer
 from meshd.proxy.reply import NO_ROUTE
 from meshd.proxy.request_ids import RequestIds
@@ -146,7 +148,7 @@ def compile_live(
     for listener in snapshot.listeners:
         if listener.name in listeners:
             raise ConfigError("two listeners have this name", origin=f"listener {listener.name}")
-        listeners[listener.name] = _compile_listener(listener, router, context)
+        listeners[listener.name] = _compile_listener(listener, router, context, world)
     telemetry = snapshot.telemetry
     logs = world.log_writer is not None and telemetry.access_log.enabled
     return Live(
@@ -169,7 +171,7 @@ def compile_live(
     )
 
 
-def _compile_listener(listener: Listener, router: Router, context: FilterContext) -> LiveListener:
+def _compile_listener(listener: Listener, router: Router, context: FilterContext, world: ProxyWorld) -> LiveListener:
     chains: dict[str, LiveChain] = {}
     chosen: dict[int, LiveChain] = {}
     for chain in listener.every_chain:
@@ -180,6 +182,9 @@ def _compile_listener(listener: Listener, router: Router, context: FilterContext
         if chain.http is not None:
             try:
                 manager = _compile_manager(listener, chain, chain.http, router, context)
+                if world.limits.refuse_misdirected and is_shared(listener, chain):
+                    refused = ProxyCounters(world.registry).misdirected.labels(listener.name).inc
+                    manager = attrs.evolve(manager, select=own_hosts(manager.select, listener, chain, refused))
             except ConfigError as error:
                 raise ConfigError(error.message, origin=where, path=error.path, code=error.code) from error
         filters = build_connection_filters(chain.filters, context)

@@ -115,6 +115,25 @@ def select_chain(listener: Listener, facts: ConnectionFacts, record: Recorder | 
     return chosen
 
 
+def other_owner(listener: Listener, chain: FilterChain, host: str) -> FilterChain | None:
+    """The chain of another server that a host name belongs to; None when it is ``chain``'s own, or nobody's.
+
+    A TLS connection is taken by the server of the name it asked for. Whoever then
+    sends requests for a host of another server would be judged by the wrong one:
+    without that one's client certificates, for the worst (RFC 9110 section 15.5.20).
+
+    Args:
+        listener: A gateway's.
+        chain: The chain that took the connection; it terminates TLS.
+        host: Of a request: lower case, without its port.
+    """
+    if chain.tls is None or not host:
+        return None
+    facts = ConnectionFacts(listener.port, host.removesuffix("."), transport_protocol="tls")
+    owner = select_chain(listener, facts)
+    return None if owner is chain else owner
+
+
 def needs_inspection(listener: Listener, destination_port: int) -> bool:
     """Do the connection's first bytes decide its chain?"""
     return any(
