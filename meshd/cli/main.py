@@ -20,7 +20,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshd import __version__
-from meshd.cli import analyze, control, demo, explain, gateway, proxy_status, sidecar, test, token, version
+from meshd.cli import analyze, capture, control, demo, explain, gateway, proxy_status, sidecar, test, token, version
 from meshd.errors import ConfigError, MeshdError, StartError
 
 UNUSABLE_CONFIGURATION = 65
@@ -69,6 +69,7 @@ app.command("analyze")(analyze.analyze)
 app.command("explain")(explain.explain)
 app.command("test")(test.play)
 app.add_typer(token.app, name="token")
+app.add_typer(capture.app, name="capture")
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("version")(version.version)
 

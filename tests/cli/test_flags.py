@@ -74,6 +74,12 @@ def test_a_variable_is_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
         (["token", "create"], "--service-account"),
         (["version", "--output", "xml"], "table, json, yaml"),
         (["demo", "--port", "1.1.1.1:x"], "is no address"),
+        (["capture", "install", "-n", "--inbound-ports", "http"], "'http' is no port"),
+        (["capture", "install", "-n", "--outbound-ports", "0"], "'0' is no port"),
+        (["capture", "install", "-n", "--proxy-uid", "a b"], "cannot be used in a rule"),
+        (["capture", "install", "-n", "--exclude-interfaces", "-j"], "cannot be used in a rule"),
+        (["capture", "install", "-n", "--inbound-mode", "nat"], "REDIRECT, TPROXY"),
+        (["capture", "install", "-n", "-b", "80", "-d", "81"], "needs --inbound-ports '*'"),
     ],
 )
 def test_mistakes_are_explained(arguments: list[str], message: str) -> None:
