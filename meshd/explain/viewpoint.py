@@ -52,10 +52,16 @@ def viewpoint(world: World, question: Question, call: Call) -> Viewpoint:
     if gateway is not None:
         found = _through(world, attrs.evolve(question, through=gateway))
         note = f"asked of {found.name}, because a Gateway takes this host; --from NAMESPACE/ACCOUNT asks a sidecar"
-        return attrs.evolve(found, note=note)
+        return _noted(found, note)
     found = _exactly(world, question, Direction.OUTBOUND)
-    note = f"asked of a sidecar in namespace {found.scope.namespace}; --from NAMESPACE/ACCOUNT says which"
-    return attrs.evolve(found, note=note)
+    return _noted(
+        found, f"asked of a sidecar in namespace {found.scope.namespace}; --from NAMESPACE/ACCOUNT says which"
+    )
+
+
+def _noted(view: Viewpoint, note: str) -> Viewpoint:
+    """A viewpoint with one more assumption, the first one first."""
+    return attrs.evolve(view, note=f"{note}; {view.note}" if view.note else note)
 
 
 def _exactly(world: World, question: Question, mode: Direction) -> Viewpoint:
@@ -164,6 +170,9 @@ def _through(world: World, question: Question) -> Viewpoint:
     wanted = dict(scope.labels)
     if not any(_selected(gateway.resource.selector, wanted) for gateway in world.mesh.gateways):
         note = f"no Gateway selects {name}"
+    elif known is None or known.document is None:
+        whose = f"{scope.namespace}/{scope.service_account}"
+        note = f"no workload of this gateway is known here, so it is taken to run as {whose}"
     return Viewpoint(Direction.GATEWAY, scope, name, note)
 
 
@@ -217,8 +226,7 @@ def translated(world: World, view: Viewpoint, call: Call) -> tuple[Viewpoint, Ca
     if behind is None:
         return view, call
     note = f"the gateway's Service maps port {call.port} to {behind.port}"
-    joined = f"{view.note}; {note}" if view.note else note
-    return attrs.evolve(view, note=joined), attrs.evolve(call, port=behind.port)
+    return _noted(view, note), attrs.evolve(call, port=behind.port)
 
 
 def believed(call: Call, view: Viewpoint) -> Call:

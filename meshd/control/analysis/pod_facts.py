@@ -21,6 +21,8 @@ from meshd.control.workloads import selects
 
 GATEWAY_LABELS: Final = Map({"app": "istio-ingressgateway", "istio": "ingressgateway"})
 GATEWAY_NAMESPACE: Final = "istio-system"
+GATEWAY_ACCOUNT: Final = "istio-ingressgateway-service-account"
+"""As whom the gateway of Istio's own installation runs."""
 
 PROXY: Final = "istio-proxy"
 """The container that is the sidecar."""
@@ -87,7 +89,8 @@ class PodFacts:
         """Look through all documents once."""
         found = [known for document in documents if (known := known_of(document)) is not None]
         if not any(selects((("istio", "ingressgateway"),), each.labels) for each in found):
-            found.append(Known(GATEWAY_NAMESPACE, "istio-ingressgateway", GATEWAY_LABELS))
+            spec = Map({"serviceAccountName": GATEWAY_ACCOUNT})
+            found.append(Known(GATEWAY_NAMESPACE, "istio-ingressgateway", GATEWAY_LABELS, spec=spec))
         return cls(tuple(found))
 
     @cached_property
