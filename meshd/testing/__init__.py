@@ -6,7 +6,8 @@
 from meshd.testing.answer import Answer
 from meshd.testing.app import Action, Behaviour, FakeApp, Received, Script, echo, hang, reset, respond
 from meshd.testing.control import ControlProcess
-from meshd.testing.mesh import Mesh, Settling
+from meshd.testing.loading import Settling
+from meshd.testing.mesh import Mesh
 from meshd.testing.opening import open_mesh, run_mesh
 from meshd.testing.proxies import ProxyProcess
 from meshd.testing.records import AccessRecord

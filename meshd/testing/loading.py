@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from meshd.api.problem import Level
 from meshd.control.finding import Finding
@@ -61,3 +62,13 @@ def _locate(path: Path, beside: Path | None) -> Path:
         return beside / path
     also = f", nor beside the test in {beside}" if beside is not None and not path.is_absolute() else ""
     raise FileNotFoundError(f"no file or directory {str(path)!r} in {Path.cwd()}{also}")
+
+
+class Settling:
+    """Configuration on its way to the proxies: ``await`` it to see it arrive. A call waits for it anyway."""
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from self._wait().__await__()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from meshd.testing.control import HOST as CONTROL_HOST
 from meshd.testing.control import ControlProcess
 from meshd.testing.fields import Fields
 from meshd.testing.harm import unplugged, wires_of
-from meshd.testing.loading import read_all, refuse, yaml_files
+from meshd.testing.loading import Settling, read_all, refuse, yaml_files
 from meshd.testing.machines import Machines, Part
 from meshd.testing.proxies import ProxyProcess
 from meshd.testing.store import MemoryStore
@@ -164,7 +164,7 @@ class Mesh:
         """
         self.store.remove(str(name))
         self._unsettled = True
-        return Settling(self)
+        return Settling(self._wait)
 
     async def settled(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - virtual seconds, said in the message
         """Wait until everybody is ready, and every proxy that runs has what is in the store (or has refused it).
@@ -287,20 +287,23 @@ class Mesh:
         name: str = "istio-ingressgateway",
         *,
         namespace: str = "istio-system",
+        account: str = "",
         labels: Mapping[str, str] | None = None,
         ports: Mapping[int, int] | None = None,
     ) -> Gateway:
         """Add a gateway. It joins in the background, as a service does.
 
         Args:
-            name: Of its workload and service account.
+            name: Of its workload.
             namespace: Its namespace.
+            account: Its service account; its name unless given.
             labels: What Gateway selectors look for; ``istio: ingressgateway`` unless given.
             ports: Where server ports are bound, when not as they are.
         """
-        account = Account(namespace, name, name, tuple(sorted((labels or {"istio": "ingressgateway"}).items())))
+        shown = tuple(sorted((labels or {"istio": "ingressgateway"}).items()))
         node = f"{name}-{len(self.gateways) + 1}"
-        gateway = self._machines.gateway(account, node, ports or {}, self.control)
+        whose = Account(namespace, account or name, name, shown)
+        gateway = self._machines.gateway(whose, node, ports or {}, self.control)
         self.gateways.append(gateway)
         self._joining.append(gateway.proxy)
         self._unsettled = True
@@ -388,14 +391,4 @@ class Mesh:
         findings = [finding for name, text in texts for finding in self.store.put(name, text)]
         self._unsettled = True
         refuse(findings)
-        return Settling(self)
-
-
-class Settling:
-    """Configuration on its way to the proxies: ``await`` it to see it arrive. A call waits for it anyway."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        self._mesh = mesh
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._mesh._wait().__await__()
+        return Settling(self._wait)

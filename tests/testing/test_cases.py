@@ -161,6 +161,44 @@ def test_a_host_without_a_port_is_the_service_of_that_name(tmp_path: Path) -> No
         assert outcome.passed, (url, outcome.error, outcome.failures, outcome.why)
 
 
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example.com]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop.example.com]
+  gateways: [istio-system/door]
+  http: [{route: [{destination: {host: reviews, subset: v1}}]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: from-the-door}
+spec:
+  selector: {matchLabels: {app: reviews}}
+  rules: [{from: [{source: {principals: [cluster.local/ns/istio-system/sa/door-keeper]}}]}]
+"""
+
+
+@pytest.mark.parametrize(("account", "status"), [("{account: door-keeper}", 200), ("{}", 403)])
+def test_a_gateway_calls_as_its_account(tmp_path: Path, account: str, status: int) -> None:
+    (tmp_path / "gateway.yaml").write_text(GATEWAY)
+    head = (
+        "config: [reviews.yaml, gateway.yaml]\nservices: {reviews: {labels: {app: reviews}, versions: {v1: one}}}\n"
+        f"gateways: {{istio-ingressgateway: {account}}}\n"
+    )
+    call = "through: istio-ingressgateway, call: GET http://shop.example.com/x"
+    cases = f"- {{name: a, {call}, expect: {{status: {status}}}}}\n"
+    outcome = outcomes(tmp_path, cases, head)[0]
+    assert outcome.passed, (outcome.error, outcome.failures, outcome.story, outcome.why)
+
+
 def test_denied_by_the_server(tmp_path: Path) -> None:
     cases = "- {name: a, from: page, call: POST http://reviews/x, expect: {status: 403, verdict: deny, policy: default/no-posts}}\n"
     assert outcomes(tmp_path, cases)[0].passed

@@ -58,10 +58,11 @@ class Given:
 
 @attrs.frozen
 class Gateway:
-    """A gateway: what Gateway selectors look for, and where it is."""
+    """A gateway: what Gateway selectors look for, where it is, and as whom it calls ("": as its name says)."""
 
     labels: Labels = Map()
     namespace: str = "istio-system"
+    account: str = ""
 
 
 @attrs.frozen

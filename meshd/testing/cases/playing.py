@@ -181,7 +181,7 @@ class _Stage:
         if all(gateway.name != name for gateway in self._mesh.gateways):
             said_of_it = self._test.gateways.get(name, Gateway())
             labels = said_of_it.labels or {"istio": name.removeprefix("istio-")}
-            self._mesh.gateway(name, namespace=said_of_it.namespace, labels=labels)
+            self._mesh.gateway(name, namespace=said_of_it.namespace, account=said_of_it.account, labels=labels)
 
     def _direct(self, name: str, said_of_it: Any) -> None:
         """Let a service (or one workload) answer as it is told, from the first line of its script."""
