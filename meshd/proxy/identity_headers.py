@@ -37,6 +37,10 @@ _SETTING = ("append_forward", "sanitize_set")
 
 # What a stranger cannot say of himself, found in one search; the second leaves him his certificate (``always_forward``).
 _CLAIMS = re.compile(rb"\r\nx-(?:envoy-|meshd-|request-id:|forwarded-(?:for|proto|client-cert):)[^\r]*+")
+# What is never taken from a neighbour; what he may say.
+_ATTEMPTS = re.compile(rb"\r\nx-envoy-attempt-count:[^\r]*+")
+_ATTEMPTS_AND_CERTIFICATE = re.compile(rb"\r\nx-(?:envoy-attempt-count|forwarded-client-cert):[^\r]*+")
+_SAID = re.compile(rb"\r\nx-(?:request-id|forwarded-(?:for|proto)):[^\r]*+")
 _CLAIMS_BUT_CERTIFICATE = re.compile(rb"\r\nx-(?:envoy-|meshd-|request-id:|forwarded-(?:for|proto):)[^\r]*+")
 
 
@@ -73,12 +77,12 @@ class Introduction:
         "_entry_line",
         "_fresh_lines",
         "_hops",
-        "_mode",
         "_peer",
         "_proto",
         "_proto_line",
         "_request_id",
         "_stranger_lines",
+        "_taken",
         "stranger",
     )
 
@@ -96,7 +100,7 @@ class Introduction:
         self._peer = peer.host.encode()
         self._proto = b"http" if tls is None else b"https"
         self._entry = client_cert_entry(tls)
-        self._mode = mode = _mode(http.forward_client_cert, shown=bool(self._entry))
+        mode = _mode(http.forward_client_cert, shown=bool(self._entry))
         self._request_id = request_id
         # Rendered once: nearly every request gets the same lines.
         certifies = bool(self._entry) and mode in _SETTING
@@ -104,6 +108,7 @@ class Introduction:
         self._appends = bool(self._entry) and mode == "append_forward"
         keeps = self._appends or mode == "always_forward"
         self._claims = _CLAIMS_BUT_CERTIFICATE if keeps else _CLAIMS
+        self._taken = _ATTEMPTS if mode == "always_forward" else _ATTEMPTS_AND_CERTIFICATE
         self._claimed_line = b"" if keeps else self._entry_line
         self._proto_line = b"%b: %b\r\n" % (FORWARDED_PROTO, self._proto)
         forwarded_for = b""
@@ -132,17 +137,27 @@ class Introduction:
         """``apply`` inside the mesh, where what is said is kept."""
         head = exchange.request
         headers = head.headers
-        headers.remove(ATTEMPT_COUNT)
-        if self._mode != "always_forward":
-            self._certify(headers)
-        exchange.remote_host = forwarded_host(headers, self._hops)
-        forwarded = headers.get(FORWARDED_PROTO)
-        if forwarded is None:
+        taken = headers.cut(self._taken)
+        if self._appends:
+            shown = [_value(line) for line in taken if line[2:11].lower() == b"forwarded"]
+            headers.append(b"%b: %b\r\n" % (CLIENT_CERT, b",".join([*filter(None, shown), self._entry])))
+        elif self._entry_line:
+            headers.append(self._entry_line)
+        forwarded_for, forwarded_proto, request_id = b"", None, b""
+        for line in headers.lines(_SAID):
+            value = _value(line)
+            if line[2] in b"rR":
+                request_id = b"%b,%b" % (request_id, value) if request_id else value
+            elif line[12] in b"fF":
+                forwarded_for = b"%b,%b" % (forwarded_for, value) if forwarded_for else value
+            elif forwarded_proto is None:
+                forwarded_proto = value
+        exchange.remote_host = _host_before(forwarded_for, self._hops) if forwarded_for else ""
+        if forwarded_proto is None:
             headers.append(self._proto_line)
             head.scheme = self._proto
         else:
-            head.scheme = _scheme(forwarded, self._proto)
-        request_id = headers.get(REQUEST_ID)
+            head.scheme = _scheme(forwarded_proto, self._proto)
         if not request_id:
             headers.remove(REQUEST_ID)
             request_id = self._request_id()
@@ -161,7 +176,8 @@ class Introduction:
                 value = line[16:].strip(b" \t")
                 before = b"%b,%b" % (before, value) if before else value
         if self._appends:
-            self._certify(headers)
+            shown = headers.get(CLIENT_CERT)
+            headers.set(CLIENT_CERT, shown + b"," + self._entry if shown else self._entry)
         head.scheme = self._proto
         exchange.request_id = request_id = self._request_id()
         if not before and not exchange.remote_host:
@@ -183,16 +199,6 @@ class Introduction:
             )
         )
 
-    def _certify(self, headers: Headers) -> None:
-        mode = self._mode
-        if mode == "append_forward" and self._entry:
-            before = headers.get(CLIENT_CERT)
-            headers.set(CLIENT_CERT, before + b"," + self._entry if before else self._entry)
-        else:
-            # Nothing that the connection proved: nobody's word.
-            headers.remove(CLIENT_CERT)
-            headers.append(self._entry_line)
-
 
 def forwarded_host(headers: Headers, hops: int) -> str:
     """The address ``hops`` before the last one of x-forwarded-for, "" when there is none or it is none.
@@ -200,8 +206,10 @@ def forwarded_host(headers: Headers, hops: int) -> str:
     Envoy's ``xff_num_trusted_hops``: each trusted proxy has appended the address it was called from.
     """
     value = headers.get(FORWARDED_FOR)
-    if not value:
-        return ""
+    return _host_before(value, hops) if value else ""
+
+
+def _host_before(value: bytes, hops: int) -> str:
     addresses = value.split(b",")
     if len(addresses) <= hops:
         return ""
@@ -216,6 +224,10 @@ def take_metadata(head: RequestHead) -> bytes:
         return b""
     head.headers.remove(peer_metadata.HEADER)
     return value
+
+
+def _value(line: bytes) -> bytes:
+    return line[line.index(b":") + 1 :].strip(b" \t")
 
 
 def _scheme(forwarded: bytes, own: bytes) -> bytes:
