@@ -109,7 +109,7 @@ def _outlasting(retries: HTTPRetry, attempts: int, timeout: Duration | None, pat
             RETRIES_OUTLAST_TIMEOUT,
             (*path, "attempts"),
             f"{attempts} retries of {format_duration(each)} each do not fit into the route's timeout "
-            f"{format_duration(timeout)}: when tries hang there are {fit} of them; "
+            f"{format_duration(timeout)}: when tries hang, only {fit} can begin; "
             f"allow {format_duration(Duration(each * (attempts + 1)))} in all, or fewer attempts",
             at_value=True,
         )

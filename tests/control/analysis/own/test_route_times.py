@@ -22,7 +22,7 @@ def test_a_try_as_long_as_the_whole() -> None:
 
 def test_more_tries_than_fit() -> None:
     [line] = of("timeout: 5s, retries: {attempts: 3, perTryTimeout: 2s}")
-    assert "3 retries of 2s each do not fit into the route's timeout 5s: when tries hang there are 2 of them" in line
+    assert "3 retries of 2s each do not fit into the route's timeout 5s: when tries hang, only 2 can begin" in line
 
 
 @pytest.mark.parametrize(
