@@ -8,14 +8,16 @@ import attrs
 
 from meshd.control.compiler.clusters import rules_of
 from meshd.control.compiler.gateway_servers import merged, servers_of
+from meshd.control.compiler.names import BLACK_HOLE, PASSTHROUGH
 from meshd.control.compiler.targets import targets_of
-from meshd.control.hosts import covers
+from meshd.control.hosts import covers, resolve
 from meshd.explain import mutual
 from meshd.explain.call import Call
 from meshd.explain.decision import Decision, Seen, Verdict
 from meshd.explain.left_out import Left, origins_of, without
 from meshd.explain.viewpoint import Viewpoint
 from meshd.explain.world import World
+from meshd.net.address import is_ip_literal
 from meshd.snapshot.cluster import Cluster
 from meshd.snapshot.common import Direction
 from meshd.snapshot.route import VirtualHost
@@ -36,6 +38,29 @@ def with_background(world: World, view: Viewpoint, call: Call, decision: Decisio
         decision = mutual.of_client(world, cluster, decision)
         decision = _after(decision, "cluster", tuple(_subset(world, view, cluster)))
     return world.places.locate(decision)
+
+
+def unknown(world: World, view: Viewpoint, call: Call, decision: Decision) -> str:
+    """What is missing where a sidecar lets a call pass as one that the mesh does not know; "" where nothing is."""
+    if view.mode is not Direction.OUTBOUND or decision.cluster not in {PASSTHROUGH, BLACK_HOLE}:
+        return ""
+    if is_ip_literal(call.host):
+        return ""
+    name = resolve(call.host, view.scope.namespace, world.mesh.domain)
+    short = f"{name}." if not name.endswith(world.mesh.domain) else name
+    known = [each for each in world.mesh.services if covers(each.host, name) or _is_named(each.host, short, world)]
+    if not known:
+        more = "" if world.complete else ": give --config the file that has it, if there is one"
+        return f"no Service or ServiceEntry here has the host {call.host}{more}"
+    ports = sorted({port.number for service in known for port in service.ports})
+    if call.port in ports:
+        return ""
+    return f"{known[0].host} has no port {call.port}, but {', '.join(map(str, ports)) or 'none at all'}"
+
+
+def _is_named(host: str, short: str, world: World) -> bool:
+    """Whether a service of the mesh may be called so: ``reviews.default.``, ``reviews.default.svc.``."""
+    return host.endswith(world.mesh.domain) and host.startswith(short)
 
 
 def _after(decision: Decision, at: str, more: tuple[Seen, ...]) -> Decision:

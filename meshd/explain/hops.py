@@ -15,7 +15,7 @@ from meshd.control.analysis.pod_facts import Known
 from meshd.control.scope import Scope
 from meshd.control.services import Port, Service, Source
 from meshd.control.workloads import Backend
-from meshd.explain.background import with_background
+from meshd.explain.background import unknown, with_background
 from meshd.explain.call import MESH_ALPN, WEB_ALPN, Call, Protocol, Tls
 from meshd.explain.decide import decide
 from meshd.explain.decision import SERVED, Decision, Verdict
@@ -34,12 +34,17 @@ MOST_SERVERS: Final = 50
 
 @attrs.frozen
 class Hop:
-    """One proxy and what it decides. ``note`` says what was assumed, or that others behind the same service differ."""
+    """One proxy and what it decides. ``notes`` say what was assumed, and that others behind the same service differ."""
 
     view: Viewpoint
     call: Call
     decision: Decision
-    note: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """All notes in a line, "" when there are none."""
+        return "; ".join(self.notes)
 
 
 @attrs.frozen
@@ -61,7 +66,9 @@ def hop(world: World, view: Viewpoint, call: Call) -> Hop:
     """What one proxy decides."""
     scope = view.scope
     decision = decide(world.snapshot(scope), view.mode, call, lambda cluster: world.endpoints_known(cluster, scope))
-    return Hop(view, call, with_background(world, view, call, decision), view.note)
+    missing = unknown(world, view, call, decision)
+    notes = (*view.notes, missing) if missing else view.notes
+    return Hop(view, call, with_background(world, view, call, decision), notes)
 
 
 def journey(world: World, view: Viewpoint, call: Call, *, further: bool = True) -> tuple[Hop, ...]:
@@ -97,7 +104,7 @@ def _next(world: World, last: Hop) -> Hop | None:
     if alike == len(hops):
         return worst
     note = f"{alike} of the {len(hops)} workloads behind {service.host} answer so; the others do not"
-    return attrs.evolve(worst, note=note)
+    return attrs.evolve(worst, notes=(*worst.notes, note))
 
 
 def _outcome(hop: Hop) -> tuple[Verdict, int]:

@@ -108,8 +108,7 @@ def story(explanation: Explanation, *, verbose: bool = False, colour: bool = Fal
     said += [_outcome(explanation, paint)]
     for number, hop in enumerate(explanation.hops, 1):
         said += ["", f"{number}. {printable(str(hop.view))}"]
-        if hop.note:
-            said.append(f"   {paint.dim(f'({printable(hop.note)})')}")
+        said += [f"   {paint.dim(f'({printable(note)})')}" for note in hop.notes]
         said += _table(list(_lines(hop, verbose=verbose)), paint)
     return "\n".join(said)
 

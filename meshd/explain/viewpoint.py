@@ -23,12 +23,12 @@ TLS_MODE: Final = "security.istio.io/tlsMode"
 
 @attrs.frozen
 class Viewpoint:
-    """One proxy, and the way a call comes to it. ``note`` is what had to be assumed, "" when nothing had."""
+    """One proxy, and the way a call comes to it. ``notes`` are what had to be assumed."""
 
     mode: Direction
     scope: Scope
     name: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.mode is Direction.GATEWAY:
@@ -61,7 +61,7 @@ def viewpoint(world: World, question: Question, call: Call) -> Viewpoint:
 
 def _noted(view: Viewpoint, note: str) -> Viewpoint:
     """A viewpoint with one more assumption, the first one first."""
-    return attrs.evolve(view, note=f"{note}; {view.note}" if view.note else note)
+    return attrs.evolve(view, notes=(note, *view.notes))
 
 
 def _exactly(world: World, question: Question, mode: Direction) -> Viewpoint:
@@ -109,7 +109,7 @@ def _from(world: World, question: Question) -> Viewpoint:
         note = f"no workload of {namespace}/{account} is known here, so it has no labels; --labels KEY=VALUE gives some"
     elif len({each.labels for each in known}) > 1 and not question.labels:
         note = f"several workloads run as {namespace}/{account}; this is {known[0].name}"
-    return Viewpoint(Direction.OUTBOUND, scope, f"{namespace}/{account}", note)
+    return Viewpoint(Direction.OUTBOUND, scope, f"{namespace}/{account}", (note,) if note else ())
 
 
 def _names(known: Known) -> set[str]:
@@ -173,7 +173,7 @@ def _through(world: World, question: Question) -> Viewpoint:
     elif known is None or known.document is None:
         whose = f"{scope.namespace}/{scope.service_account}"
         note = f"no workload of this gateway is known here, so it is taken to run as {whose}"
-    return Viewpoint(Direction.GATEWAY, scope, name, note)
+    return Viewpoint(Direction.GATEWAY, scope, name, (note,) if note else ())
 
 
 def _gateway_named(world: World, name: str) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshd.explain.decision import Verdict
 from meshd.explain.explain import explain
 from meshd.explain.question import Question
@@ -57,6 +59,25 @@ def test_one_of_several_workloads_that_refuses_is_told() -> None:
         "1 of the 2 workloads behind reviews.default.svc.cluster.local answer so; the others do not"
     )
     assert found.reason.startswith("at the sidecar of default/reviews-v2, inbound: no ALLOW policy of this workload")
+
+
+@pytest.mark.parametrize(
+    ("url", "note"),
+    [
+        (
+            "http://revews/",
+            "no Service or ServiceEntry here has the host revews: give --config the file that has it, if",
+        ),
+        ("http://reviews:81/", "reviews.default.svc.cluster.local has no port 81, but 80"),
+        ("http://reviews.default.svc:81/", "reviews.default.svc.cluster.local has no port 81, but 80"),
+        ("http://10.9.9.9:81/", ""),
+        ("http://reviews/", ""),
+    ],
+)
+def test_what_the_mesh_does_not_know_is_said(url: str, note: str) -> None:
+    hop = told(from_="default/web", url=url).hops[0]
+    assert hop.note.startswith(note)
+    assert bool(hop.note) == bool(note)
 
 
 def test_only_the_subset_s_workloads_are_asked() -> None:

@@ -31,21 +31,21 @@ def test_a_service_account_s_sidecar() -> None:
     assert str(view) == "sidecar of default/reader, outbound"
     assert (view.scope.namespace, view.scope.service_account, view.scope.name) == ("default", "reader", "reviews-v1")
     assert dict(view.scope.labels) == {"app": "reviews", "version": "v1"}
-    assert view.note == "several workloads run as default/reader; this is reviews-v1"
+    assert view.notes == ("several workloads run as default/reader; this is reviews-v1",)
 
 
 def test_people_name_workloads_too() -> None:
     view = told(from_="web").hops[0].view
     assert (view.scope.namespace, view.scope.service_account, view.scope.name) == ("default", "default", "web")
-    assert not view.note
+    assert not view.notes
 
 
 def test_somebody_unknown_has_no_labels_unless_they_are_given() -> None:
     view = told(from_="shop/ghost").hops[0].view
     assert view.scope.identity == "spiffe://cluster.local/ns/shop/sa/ghost"
-    assert "no workload of shop/ghost is known here" in view.note
+    assert "no workload of shop/ghost is known here" in view.notes[0]
     view = told(from_="shop/ghost", labels=["app=ghost"], proxy_ip="10.0.0.9").hops[0].view
-    assert (dict(view.scope.labels), view.scope.address, view.note) == ({"app": "ghost"}, "10.0.0.9", "")
+    assert (dict(view.scope.labels), view.scope.address, view.notes) == ({"app": "ghost"}, "10.0.0.9", ())
 
 
 def test_a_gateway_by_its_label_its_object_or_its_workload() -> None:
@@ -53,19 +53,19 @@ def test_a_gateway_by_its_label_its_object_or_its_workload() -> None:
         view = told(DOOR, "http://shop.example.com/", through=name).hops[0].view
         assert (view.scope.kind, view.scope.namespace, view.scope.service_account) == ("gateway", "edge", "doorman")
         assert dict(view.scope.labels) == {"istio": "ingressgateway", "app": "door"}
-        assert view.note == ""
+        assert view.notes == ()
 
 
 def test_a_gateway_that_nobody_describes_is_where_istio_puts_it() -> None:
     view = told(through="eastwestgateway").hops[0].view
     assert (view.scope.namespace, dict(view.scope.labels)) == ("istio-system", {"istio": "eastwestgateway"})
-    assert view.note == "no Gateway selects eastwestgateway"
+    assert view.notes == ("no Gateway selects eastwestgateway",)
 
 
 def test_without_a_word_the_gateway_that_takes_the_host_or_a_sidecar() -> None:
     view = told(DOOR, "http://shop.example.com/").hops[0].view
     assert str(view) == "gateway edge/door"
-    assert "because a Gateway takes this host" in view.note
+    assert "because a Gateway takes this host" in view.notes[0]
     view = told(DOOR, "http://reviews/", namespace="default").hops[0].view
     assert str(view) == "sidecar of default/anybody, outbound"
 
