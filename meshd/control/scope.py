@@ -11,6 +11,9 @@ from meshd.snapshot.cluster import Peer
 
 GATEWAY = "gateway"
 
+PROXY_PORTS = frozenset({15000, 15001, 15006, 15021, 15090})
+"""What a sidecar listens on for itself (Istio's numbers): administration, outbound, inbound, health, metrics."""
+
 
 def _sorted(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs))

@@ -15,11 +15,11 @@ READING: Final[dict[str, Advice]] = {
     ),
     "MD0002": Advice(
         "A field is known to Istio, and meshd does not act upon it.",
-        "Remove it, or do without its effect.",
+        "Remove it, or do without its effect; where Istio runs the mesh, leave it out of the report with -S MD0002.",
     ),
     "MD0003": Advice(
         "A kind is known to Istio, and meshd does not act upon it.",
-        "Remove it, or do without its effect.",
+        "Remove it, or do without its effect; where Istio runs the mesh, leave it out of the report with -S MD0003.",
     ),
     "MD0004": Advice("A kind configures no proxy; at most, analyses read it."),
     "MD0005": Advice("A field has no effect in Istio either, or none outside Kubernetes."),
@@ -32,6 +32,10 @@ READING: Final[dict[str, Advice]] = {
     "MD0080": Advice(
         "A host of a VirtualService is served by none of its gateways, though others of its hosts are.",
         "Add the host to a Gateway, or remove it.",
+    ),
+    "MD0081": Advice(
+        "A listener of a Sidecar wants a port of its own (captureMode NONE) that the proxy itself listens on; it is left out.",
+        "Give it another port.",
     ),
 }
 """Codes of reading documents, and of what is beside Istio's analyzers."""

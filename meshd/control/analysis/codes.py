@@ -164,6 +164,7 @@ CODES: Final[dict[str, Code]] = {
         Code("MD0059", "ApplicationTlsOnPermissivePort", Level.INFO),
         Code("MD0060", "SeveralAuthorizers", Level.WARNING),
         Code("MD0080", "HostWithoutGateway", Level.WARNING),
+        Code("MD0081", "PortOfTheProxy", Level.WARNING),
     )
 }
 """Every code that is in use, by code."""

@@ -21,8 +21,10 @@ from meshd.control.analysis.validate_destination import destination
 from meshd.control.analysis.validate_server_tls import server_tls
 from meshd.control.analysis.validate_traffic_policy import connection_pool
 from meshd.control.analysis.validate_workload import UNIX, labels_selector
+from meshd.control.scope import PROXY_PORTS
 
 _LOCAL = ("", "127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104  Istio's forms; nothing is bound here
+PORT_OF_THE_PROXY = "MD0081"
 _NOT_IN_SIDECARS = ("subjectAltNames", "httpsRedirect", "credentialName", "credentialNames", "tlsCertificates")
 
 
@@ -51,8 +53,17 @@ def validate(document: Document) -> Iterator[Problem]:
         yield from _outbound(sidecar.outboundTrafficPolicy, (*path, "outboundTrafficPolicy"))
 
 
+def _free(listener: IstioIngressListener | IstioEgressListener, path: Path) -> Iterator[Problem]:
+    """A port of one's own must not be the proxy's."""
+    port = listener.port
+    if port is not None and port.number in PROXY_PORTS and listener.captureMode is CaptureMode.NONE:
+        why = f"the proxy itself listens on port {port.number}: this listener is left out; give it another port"
+        yield warning((*path, "port", "number"), why, code=PORT_OF_THE_PROXY)
+
+
 def _ingress(listener: IstioIngressListener, path: Path) -> Iterator[Problem]:
     port = listener.port
+    yield from _free(listener, path)
     yield from _named(port, (*path, "port"))
     yield from checks.port(port.number, (*path, "port", "number"))
     if listener.bind and not checks.is_address(listener.bind):
@@ -127,6 +138,7 @@ def _egress(listeners: Sequence[IstioEgressListener], path: Path, namespace: str
 
 
 def _egress_port(listener: IstioEgressListener, port: SidecarPort, path: Path) -> Iterator[Problem]:
+    yield from _free(listener, path)
     yield from _named(port, (*path, "port"))
     if port.number:
         yield from checks.port(port.number, (*path, "port", "number"))

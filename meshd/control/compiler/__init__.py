@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 import attrs
 
-from meshd.control.compiler import authz
+from meshd.control.compiler import authz, names
 from meshd.control.compiler.gateway import compile_gateway
 from meshd.control.compiler.inbound import compile_inbound
 from meshd.control.compiler.inbound_chains import Guard
 from meshd.control.compiler.memo import Memo
 from meshd.control.compiler.outbound import compile_outbound, special_clusters
+from meshd.control.compiler.own_ports import bindable
 from meshd.control.compiler.secrets import named_by, secret_refs
 from meshd.control.compiler.world import World, by_cluster, by_name
 from meshd.control.mesh import Mesh
@@ -29,6 +30,8 @@ from meshd.snapshot.snapshot import Snapshot, Telemetry
 from meshd.snapshot.wire import encode
 
 __all__ = ["Memo", "compile_snapshot"]
+
+OWN_LISTENERS = frozenset({names.VIRTUAL_INBOUND, names.VIRTUAL_OUTBOUND})
 
 
 def compile_snapshot(mesh: Mesh, scope: Scope, memo: Memo | None = None) -> Snapshot:
@@ -56,7 +59,7 @@ def _sidecar(world: World, view: SidecarScope) -> Snapshot:
     outbound = compile_outbound(world, view)
     return _assemble(
         world,
-        listeners=(*inbound.listeners, *outbound.listeners),
+        listeners=bindable((*inbound.listeners, *outbound.listeners), OWN_LISTENERS),
         tables=(*inbound.tables, *outbound.tables),
         clusters=(*inbound.clusters, *outbound.clusters, *special_clusters()),
         endpoints=(*inbound.endpoints, *outbound.endpoints),

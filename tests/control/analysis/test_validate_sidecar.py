@@ -36,6 +36,8 @@ def test_good(spec: str) -> None:
     ("spec", "message"),
     [
         ("", "the sidecar says nothing"),
+        ("ingress: [{port: {number: 15021}, captureMode: NONE}]", "the proxy itself listens on port 15021"),
+        ("egress: [{port: {number: 15001}, captureMode: NONE, hosts: ['*/*']}]", "itself listens on port 15001"),
         (f"workloadSelector: {{}}, {ALL}", "warning spec.workloadSelector: a workloadSelector without labels"),
         ("egress: [{hosts: []}]", "there are no hosts"),
         ("egress: [{hosts: [a.b]}]", '"a.b" is not of the form namespace/host'),
