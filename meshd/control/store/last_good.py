@@ -89,7 +89,7 @@ class LastGood:
             if text is None:
                 continue
             wanted = {key for (key, place), copy in lost.items() if place == file and copy.digest == digest}
-            entries = read_entries(loader, text, file, modified)
+            entries = map(_as_it_was, read_entries(loader, text, file, modified))
             found += [entry for entry in entries if entry.key in wanted and entry.document is not None]
         return tuple(found)
 
@@ -147,6 +147,14 @@ def _in_force(
         if place not in now and (place in broken or found.is_unsure_of(place[1])):
             now[place] = copy
     return now
+
+
+def _as_it_was(entry: Entry) -> Entry:
+    """An entry of a copy. It was good once: a rule that came since (with a newer meshd) does not take it away."""
+    refused = entry.refused
+    if entry.document is None and refused is not None and refused.resource is not None:
+        return attrs.evolve(entry, document=refused)
+    return entry
 
 
 def _name(digest: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -163,6 +164,28 @@ def test_a_copy_that_was_changed_is_read_as_strictly_as_any_file(root: Path) -> 
         if path.name != INDEX:
             path.write_bytes(b"\xff")
     assert Life(root).read() == {}
+
+
+def accepted_once(root: Path, text: str, key: list[str]) -> None:
+    """What an earlier meshd left behind, whose rules let this text pass."""
+    write(root, text)
+    state = root / "state"
+    state.mkdir(mode=0o700)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (state / digest).write_text(text)
+    (state / INDEX).write_text(json.dumps([[key, str(root / "store" / "f.yaml"), digest, 1.0]]))
+
+
+def test_a_rule_that_came_since_takes_nothing_away(root: Path) -> None:
+    text = policy().replace("[{to:", "[{from: [{source: {}}], to:")
+    accepted_once(root, text, ["security.istio.io", "AuthorizationPolicy", "default", "p"])
+    life = Life(root)
+    assert life.read() == {"p": "/a"}
+    assert {LAST_GOOD_IN_FORCE, "IST0106"} <= set(life.codes), "and it is told that it is refused now"
+    assert life.read() == {"p": "/a"}
+    assert Life(root).read() == {"p": "/a"}
+    write(root, text.replace("/a", "/b"))
+    assert Life(root).read() == {"p": "/a"}, "but nothing new comes past the rule"
 
 
 def test_where_nothing_can_be_written(root: Path, caplog: pytest.LogCaptureFixture) -> None:
