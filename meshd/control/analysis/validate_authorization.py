@@ -33,6 +33,9 @@ _NOT_CUSTOM = (
 """Fields of a source that a provider cannot be asked about."""
 _NOT_CUSTOM_KEYS = ("source.namespace", "source.principal", "source.serviceAccount")
 _TEMPLATE = re.compile(r"\{\*\*?\}")
+_UNESCAPED = "letters, digits and -._~!$&'()+,;=:@%"
+_LITERAL = re.compile(r"[A-Za-z0-9\-._~!$&'()+,;=:@%/]*")
+"""What may stand around the operators of a template."""
 
 DRY_RUN = "istio.io/dry-run"
 """The annotation of a policy that is only tried."""
@@ -216,8 +219,7 @@ def _path(text: str, path: Path) -> Iterator[Problem]:
     if _TEMPLATE.search(text) is None:
         yield from _stars(text, path)
         if "{" in text or "}" in text:
-            why = f'the braces of "{text}" stand for themselves; {{*}} is any segment, {{**}} the rest'
-            yield warning(path, why, code=FIELD_WITHOUT_EFFECT)
+            yield error(path, f'"{text}" has braces, which are for {{*}} (one segment) and {{**}} (the rest) only')
     elif reason := _why_not_template(text):
         yield error(path, f'"{text}" is not a path template: {reason}')
 
@@ -231,6 +233,8 @@ def _why_not_template(text: str) -> str:
         return "{**} must be the last of its operators"
     if any(_TEMPLATE.search(segment) and not _TEMPLATE.fullmatch(segment) for segment in text.split("/")):
         return "{*} and {**} stand for whole segments"
+    if not _LITERAL.fullmatch(rest):
+        return f"the path of a request holds {_UNESCAPED} only; write anything else as %XX"
     return ""
 
 
