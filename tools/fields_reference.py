@@ -153,6 +153,8 @@ def default_text(field: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, tuple):
+        if any(attrs.has(type(each)) for each in default):
+            return "an empty one"
         return f"`[{', '.join(default)}]`"
     if "Duration" in str(field.type):
         return f"`{format_duration(default)}`"

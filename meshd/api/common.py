@@ -166,6 +166,8 @@ class StringMatch:
     exact: str | None = None
     prefix: str | None = None
     regex: str | None = None
+    segments: bool = attrs.field(default=False, metadata={"derived": True})
+    """Of a path's ``prefix``: it ends where a segment does. Only the Gateway API can ask for that."""
 
     @property
     def presence(self) -> bool:

@@ -3,7 +3,7 @@
 ``KINDS`` become typed resources. ``FOREIGN_KINDS`` configure no proxy of meshd
 and are kept as ``Foreign`` for analyses: those of Istio and of the Gateway API
 with a warning, Kubernetes' own with an info. A kind that is in neither is one
-of three things: of a group of which meshd supports nothing yet (a warning), of
+of three things: of a group of which meshd supports only what is listed (a warning), of
 no concern to a mesh (an info), or a mistake (an error with a suggestion).
 """
 
@@ -14,6 +14,11 @@ from typing import Any
 import attrs
 
 from meshd.api.foreign import Foreign
+from meshd.api.gateway_api import gateway as gateway_api
+from meshd.api.gateway_api import http_route
+from meshd.api.gateway_api.grpc_route import GRPCRoute
+from meshd.api.gateway_api.reference_grant import ReferenceGrant
+from meshd.api.gateway_api.stream_routes import TCPRoute, TLSRoute
 from meshd.api.kubernetes import ConfigMap, Endpoints, EndpointSlice, Namespace, Secret, Service
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
@@ -76,6 +81,13 @@ KINDS: tuple[Kind, ...] = (
     Kind(SECURITY, SECURITY_VERSIONS, "RequestAuthentication", RequestAuthentication, supported=False),
     Kind(SECURITY, SECURITY_VERSIONS, "AuthorizationPolicy", AuthorizationPolicy),
     Kind(TELEMETRY, ("v1", "v1alpha1"), "Telemetry", Telemetry, supported=False),
+    Kind(GATEWAY_API, ("v1", "v1beta1"), "GatewayClass", gateway_api.GatewayClass, namespaced=False, supported=False),
+    Kind(GATEWAY_API, ("v1", "v1beta1"), "Gateway", gateway_api.Gateway, supported=False),
+    Kind(GATEWAY_API, ("v1", "v1beta1"), "HTTPRoute", http_route.HTTPRoute),
+    Kind(GATEWAY_API, ("v1",), "GRPCRoute", GRPCRoute, supported=False),
+    Kind(GATEWAY_API, ("v1", "v1alpha3", "v1alpha2"), "TLSRoute", TLSRoute, supported=False),
+    Kind(GATEWAY_API, ("v1", "v1alpha2"), "TCPRoute", TCPRoute, supported=False),
+    Kind(GATEWAY_API, ("v1", "v1beta1"), "ReferenceGrant", ReferenceGrant, supported=False),
     Kind(CORE, ("v1",), "Service", Service),
     Kind(CORE, ("v1",), "Endpoints", Endpoints, in_spec=False),
     Kind(DISCOVERY, ("v1", "v1beta1"), "EndpointSlice", EndpointSlice, in_spec=False),
@@ -100,12 +112,8 @@ FOREIGN_KINDS: tuple[Kind, ...] = (
     *_foreign(CORE, ("v1",), "Node", namespaced=False),
     *_foreign(NETWORKING, ("v1alpha3",), "EnvoyFilter"),
     *_foreign(EXTENSIONS, ("v1alpha1",), "WasmPlugin", "TrafficExtension"),
-    *_foreign(GATEWAY_API, ("v1",), "GatewayClass", namespaced=False),
-    *_foreign(GATEWAY_API, ("v1", "v1beta1"), "Gateway", "HTTPRoute"),
-    *_foreign(GATEWAY_API, ("v1",), "GRPCRoute", "BackendTLSPolicy", "ListenerSet"),
-    *_foreign(GATEWAY_API, ("v1", "v1alpha3", "v1alpha2"), "TLSRoute"),
-    *_foreign(GATEWAY_API, ("v1alpha2",), "TCPRoute", "UDPRoute"),
-    *_foreign(GATEWAY_API, ("v1", "v1beta1"), "ReferenceGrant"),
+    *_foreign(GATEWAY_API, ("v1",), "BackendTLSPolicy", "ListenerSet"),
+    *_foreign(GATEWAY_API, ("v1", "v1alpha2"), "UDPRoute"),
 )
 """Kinds that are kept as they were written; any version of them is."""
 

@@ -15,6 +15,7 @@ import attrs
 from meshd.api.common import Map
 from meshd.api.document import Document
 from meshd.api.foreign import Foreign
+from meshd.api.kinds import GATEWAY_API
 from meshd.api.kubernetes import Endpoints, EndpointSlice, Secret
 from meshd.api.mesh.config import MeshConfig
 from meshd.api.networking.destination_rule import DestinationRule
@@ -25,8 +26,9 @@ from meshd.api.security import AuthorizationPolicy, PeerAuthentication, RequestA
 from meshd.control import services as service_rules
 from meshd.control import workloads as workload_rules
 from meshd.control.delegates import merge_delegates
+from meshd.control.gateway_api.translate import translate
 from meshd.control.hosts import DOMAIN, visible
-from meshd.control.owned import Owned
+from meshd.control.owned import Owned, Resource
 from meshd.control.services import Service, Source
 from meshd.control.workloads import Backends, WorkloadIndex
 
@@ -79,20 +81,22 @@ class Mesh:
         order of ``documents`` never matters.
         """
         kinds: dict[str, list[Document]] = {}
+        others: dict[str, list[Document]] = {}  # Another group's Gateway is not Istio's.
         for document in _unique(documents):
-            if isinstance(document.resource, Foreign):  # Another group's Gateway is not Istio's.
-                continue
-            kinds.setdefault(document.kind, []).append(document)
+            if not isinstance(document.resource, Foreign):
+                of_its_group = others if document.key.group == GATEWAY_API else kinds
+                of_its_group.setdefault(document.kind, []).append(document)
         config = config_of(kinds.get("ConfigMap", ()))
         services, backends = _services(kinds, config)
         rules = _owned(kinds, "VirtualService", config.defaultVirtualServiceExportTo)
+        translated = translate(others, kinds.get("ServiceEntry", ()), config, DOMAIN)
         return cls(
             config=config,
             services=services,
             backends=backends,
-            virtual_services=merge_delegates(rules, DOMAIN),
+            virtual_services=_by_age((*merge_delegates(rules, DOMAIN), *translated.virtual_services)),
             destination_rules=_owned(kinds, "DestinationRule", config.defaultDestinationRuleExportTo),
-            gateways=_owned(kinds, "Gateway"),
+            gateways=_by_age((*_owned(kinds, "Gateway"), *translated.gateways)),
             sidecars=_owned(kinds, "Sidecar"),
             peer_authentications=_owned(kinds, "PeerAuthentication"),
             authorization_policies=_owned(kinds, "AuthorizationPolicy"),
@@ -154,6 +158,10 @@ def _owned(kinds: dict[str, list[Document]], kind: str, export_to: tuple[str, ..
         )
         for each in kinds.get(kind, ())
     )
+
+
+def _by_age(rules: tuple[Owned[Resource], ...]) -> tuple[Owned[Resource], ...]:
+    return tuple(sorted(rules, key=lambda rule: rule.seniority))
 
 
 def _services(

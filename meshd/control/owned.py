@@ -28,5 +28,10 @@ class Owned(Generic[Resource]):
     http_origins: tuple[tuple[str, int], ...] = ()
     """VirtualServices with delegates: where each of their http rules comes from (document, index)."""
 
+    gateway_api: bool = False
+    """Made of routes of the Gateway API, whose rules about visibility and missing destinations hold for it."""
+    http_matches: tuple[int, ...] = ()
+    """Of the same: which of their rule's matches each http rule is; -1 for a rule that has none."""
+
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"

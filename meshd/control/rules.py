@@ -143,7 +143,8 @@ def virtual_services(mesh: Mesh, viewer: str, gateway: str = MESH) -> tuple[Boun
     """The VirtualServices that one gateway (or the sidecars) of a namespace sees.
 
     First those for this namespace alone, then those exported to it by name,
-    then those for all; of each, older first (Istio).
+    then those for all, where routes of the Gateway API that are the namespace's
+    own precede; of each, older first (Istio).
     """
     found = [
         Bound(rule, _hosts(rule, mesh.domain, everything=gateway != MESH))
@@ -155,7 +156,7 @@ def virtual_services(mesh: Mesh, viewer: str, gateway: str = MESH) -> tuple[Boun
 
 def _publicity(rule: Owned[VirtualService], viewer: str) -> int:
     if not rule.export_to or "*" in rule.export_to:
-        return 2
+        return 2 if rule.gateway_api and rule.namespace == viewer else 3
     return 0 if rule.namespace == viewer else 1
 
 

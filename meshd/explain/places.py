@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from meshd.api.document import Document, Origin
-from meshd.api.foreign import Foreign
+from meshd.api.kinds import GATEWAY_API
 from meshd.api.networking.virtual_service import VirtualService
 from meshd.explain.decision import Decision, Mutual, RouteTaken, Seen
 
@@ -24,7 +24,11 @@ RULES: Final = {
     ("VirtualService", "tls"): ("spec", "tls"),
     ("VirtualService", "tcp"): ("spec", "tcp"),
     ("AuthorizationPolicy", "http"): ("spec", "rules"),
+    ("HTTPRoute", "http"): ("spec", "rules"),
 }
+
+OF_GATEWAY_API: Final = frozenset({"HTTPRoute"})
+"""Kinds whose rules have ``matches``; those of a VirtualService have a ``match``."""
 
 Path = tuple[str | int, ...]
 
@@ -36,8 +40,8 @@ class Places:
         self._documents: dict[tuple[str, str, str], Document] = {}
         for document in documents:
             key = (document.kind, document.namespace, document.name)
-            # Gateway API has kinds of the same name; what the mesh is compiled from goes first.
-            if key not in self._documents or isinstance(self._documents[key].resource, Foreign):
+            # The Gateway API has kinds of the same name: Istio's go first.
+            if key not in self._documents or self._documents[key].key.group == GATEWAY_API:
                 self._documents[key] = document
 
     def document(self, resource: str) -> Document | None:
@@ -58,11 +62,13 @@ class Places:
 
     def rule(self, resource: str, rule: int, match: int = -1, section: str = "http") -> str:
         """``file:line`` of a document's rule, or of a match block in it."""
-        at: Path = RULES.get((resource.partition(" ")[0], section), ())
+        kind = resource.partition(" ")[0]
+        at: Path = RULES.get((kind, section), ())
         if rule < 0 or not at:
             return self.of(resource)
         at = (*at, rule)
-        return self.of(resource, (*at, "match", match), at) if match >= 0 else self.of(resource, at)
+        matches = "matches" if kind in OF_GATEWAY_API else "match"
+        return self.of(resource, (*at, matches, match), at) if match >= 0 else self.of(resource, at)
 
     def locate(self, decision: Decision) -> Decision:
         """A decision with the place of everything that it names."""

@@ -33,7 +33,8 @@ ROOTS: dict[tuple[str, str], type[Any]] = {
             ("security/v1beta1", "authorization_policy"),
             ("telemetry/v1alpha1", "telemetry"),
         ]
-        if file == "".join(f"_{each.lower()}" if each.isupper() else each for each in kind.name).removeprefix("_")
+        if kind.group.endswith("istio.io")
+        and file == "".join(f"_{each.lower()}" if each.isupper() else each for each in kind.name).removeprefix("_")
     },
     ("mesh/v1alpha1/config.proto", "MeshConfig"): MeshConfig,
     ("mesh/v1alpha1/network.proto", "MeshNetworks"): MeshNetworks,

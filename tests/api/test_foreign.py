@@ -73,7 +73,7 @@ def test_no_kind_is_in_two_lists() -> None:
 
 
 def test_the_gateway_of_another_group_is_not_istios() -> None:
-    text = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {listeners: []}\n"
+    text = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {gatewayClassName: a, listeners: []}\n"
     document = load(text).document
     assert document is not None
     assert Mesh.of([document]).gateways == ()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshd.api.common import Map
 from meshd.api.document import Key
-from meshd.api.kinds import KINDS, Kind
+from meshd.api.kinds import GATEWAY_API, KINDS, Kind
 from meshd.api.load import Loader
 from meshd.api.networking.gateway import Gateway
 from meshd.api.problem import Level
@@ -73,8 +73,15 @@ def test_every_kind_in_every_version(loader: Loader, kind: Kind) -> None:
             "DestinationRule": {"host": "a"},
             "ServiceEntry": {"hosts": ["a"]},
             "WorkloadGroup": {"template": {}},
+            "GatewayClass": {"controllerName": "istio.io/gateway-controller"},
+            "TLSRoute": {"rules": []},
+            "TCPRoute": {"rules": []},
+            "ReferenceGrant": {"from": [], "to": []},
         }
-        body = {"spec": needs.get(kind.name, {})} if kind.in_spec else {}
+        spec = needs.get(kind.name, {})
+        if (kind.group, kind.name) == (GATEWAY_API, "Gateway"):
+            spec = {"gatewayClassName": "istio", "listeners": []}
+        body = {"spec": spec} if kind.in_spec else {}
         text = json.dumps({"apiVersion": api_version, "kind": kind.name, "metadata": {"name": "x"}, **body})
         [loaded] = loader.load(text, "f.json")
         assert [problem.code for problem in loaded.problems] == [] if kind.supported else ["MD0003"]

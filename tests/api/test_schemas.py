@@ -1,4 +1,4 @@
-"""What is taken and refused is what Istio's own schemas (its CustomResourceDefinitions) take and refuse, as far as structure goes."""
+"""What is taken and refused, as far as structure goes, is what schemas do: Istio's and the Gateway API's definitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from meshd.api.convert import Converter
 from meshd.api.document import Path, format_path
-from meshd.api.kinds import KINDS, Kind
+from meshd.api.kinds import GATEWAY_API, KINDS, Kind
 from meshd.api.problem import Level, Problem
 from tests.corpus import corpus_path
 from tools.fields_reference import class_within, fields
@@ -22,12 +22,22 @@ DURATIONS = {"idleTimeout", "budgetInterval", "ttl"}
 """Durations that the schemas have as any text."""
 
 ISTIO = [kind for kind in KINDS if kind.group.endswith("istio.io")]
+KUBERNETES = [kind for kind in KINDS if kind.group == GATEWAY_API]
+
+
+def schemas(kind: Kind | None = None) -> dict[tuple[str, str], Schema]:
+    """The schemas of ``spec`` by kind and version: Istio's, or the Gateway API's of a kind of that."""
+    if kind is not None and kind.group == GATEWAY_API:
+        return read(
+            f"gateway-api/config/crd/standard/{GATEWAY_API}_{kind.name.lower()}{'e' * kind.name.endswith('s')}s.yaml"
+        )
+    return read("api/kubernetes/customresourcedefinitions.gen.yaml")
 
 
 @cache
-def schemas() -> dict[tuple[str, str], Schema]:
-    """Istio's schemas of ``spec`` by kind and version."""
-    text = corpus_path("api/kubernetes/customresourcedefinitions.gen.yaml").read_text(encoding="utf-8")
+def read(path: str) -> dict[tuple[str, str], Schema]:
+    """The schemas of a file, by kind and version."""
+    text = corpus_path(path).read_text(encoding="utf-8")
     return {
         (each["spec"]["names"]["kind"], version["name"]): version["schema"]["openAPIV3Schema"]["properties"]["spec"]
         for each in yaml.load_all(text, yaml.CSafeLoader)
@@ -73,6 +83,8 @@ def right(schema: Schema) -> list[Any]:
             return ["YQ=="]
         case "string" if any("duration(" in rule["rule"] for rule in schema.get("x-kubernetes-validations", ())):
             return ["1s", "1h30m", "100ms"]
+        case "string" if "(h|m|s|ms)" in schema.get("pattern", ""):
+            return ["1s", "1h30m", "100ms", "0s"]
         case "string":
             return ["x"]
         case "integer":
@@ -91,8 +103,10 @@ def wrong(schema: Schema) -> list[Any]:
     """Values that do not."""
     if schema.get("x-kubernetes-int-or-string"):
         return [[], {}]
+    if "enum" in schema and schema.get("type") == "integer":
+        return ["NOPE", [], min(schema["enum"]) - 1, max(schema["enum"]) + 1]
     if "enum" in schema:
-        return ["NOPE", 5, [], schema["enum"][0].lower()]
+        return ["NOPE", 5, [], "nope" if schema["enum"][0].islower() else schema["enum"][0].lower()]
     match schema.get("type"):
         case "string" if schema.get("format") == "byte":
             return ["!", 5]
@@ -129,14 +143,14 @@ def errors_at(problems: tuple[Problem, ...], path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", ISTIO, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*ISTIO, *KUBERNETES], ids=lambda kind: f"{kind.group}/{kind.name}")
 def test_structure(converter: Converter, kind: Kind) -> None:
     taken, refused = [], []
     count = 0
     for version in kind.versions:
-        if (kind.name, version) not in schemas():
+        if (kind.name, version) not in schemas(kind):
             continue
-        for path, schema in leaves(schemas()[kind.name, version]):
+        for path, schema in leaves(schemas(kind)[kind.name, version]):
             count += 1
             for value in ["0s", "5s"] if path[-1] in DURATIONS else right(schema):
                 _, problems = converter.structure(around(path, value), kind.resource)
@@ -150,7 +164,7 @@ def test_structure(converter: Converter, kind: Kind) -> None:
     assert sorted(set(taken)) == []
 
 
-@pytest.mark.parametrize("kind", ISTIO, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*ISTIO, *KUBERNETES], ids=lambda kind: f"{kind.group}/{kind.name}")
 def test_nothing_more_is_required(kind: Kind) -> None:
     """A field that must be given must be given to Istio too."""
 
@@ -168,7 +182,7 @@ def test_nothing_more_is_required(kind: Kind) -> None:
             if inner is not None:
                 yield from compare(inner, schema["properties"][name], (*path, name))
 
-    schema = schemas()[kind.name, kind.versions[0]]
+    schema = schemas(kind)[kind.name, kind.versions[0]]
     assert list(compare(kind.resource, schema, ())) == []
 
 

@@ -80,7 +80,8 @@ def string_match(match: ApiMatch, *, ignore_case: bool = False) -> StringMatch:
     if match.exact is not None:
         return StringMatch(MatchKind.EXACT, match.exact, ignore_case)
     if match.prefix is not None:
-        return StringMatch(MatchKind.PREFIX, match.prefix, ignore_case)
+        kind = MatchKind.PATH_PREFIX if match.segments else MatchKind.PREFIX
+        return StringMatch(kind, match.prefix, ignore_case)
     return StringMatch(MatchKind.REGEX, match.regex or "")
 
 
@@ -114,5 +115,6 @@ def _path_match(match: ApiMatch, *, ignore_case: bool) -> StringMatch | None:
 
 def catches_all(match: RouteMatch) -> bool:
     """True when every request matches, so that no later rule is ever reached."""
-    anything = match.path is None or (match.path.kind is MatchKind.PREFIX and match.path.value in {"", "/"})
+    prefixes = {MatchKind.PREFIX, MatchKind.PATH_PREFIX}
+    anything = match.path is None or (match.path.kind in prefixes and match.path.value in {"", "/"})
     return anything and attrs.evolve(match, path=None) == RouteMatch()

@@ -50,6 +50,9 @@ from meshd.snapshot.route import (
 PER_MILLION = 10_000
 """Millionths in one per cent."""
 
+NO_BACKEND_STATUS: Final = 500
+"""The Gateway API's answer where a destination does not exist, or may not be referred to."""
+
 REDIRECT_CODES: Final = frozenset({301, 302, 303, 307, 308})
 
 GRPC_STATUS: Final = (
@@ -145,13 +148,24 @@ def compile_routes(rule: Owned[VirtualService], place: Place, destinations: Dest
             route = _route(http, match, rule.namespace, place, destinations)
             if route is None:
                 continue
-            found.append(attrs.evolve(route, origin=Origin(resource, number, at if http.match else -1)))
+            which = at if http.match else -1
+            if rule.gateway_api:
+                which = rule.http_matches[index]
+                route = _without_cluster(route)
+            found.append(attrs.evolve(route, origin=Origin(resource, number, which)))
             if catches_all(route.match):
                 return tuple(found)
         if not http.match:
             # Without a match it would have caught everything, even if it can do nothing (Istio).
             break
     return tuple(found)
+
+
+def _without_cluster(route: Route) -> Route:
+    """A route of the Gateway API, which has an answer of its own for destinations that do not exist."""
+    if not isinstance(route.action, Forward):
+        return route
+    return attrs.evolve(route, action=attrs.evolve(route.action, missing_cluster_status=NO_BACKEND_STATUS))
 
 
 def _route(
@@ -259,7 +273,7 @@ def _rewrite(http: HTTPRoute, match: RouteMatch, header_host: str) -> tuple[Rewr
         return Rewrite(host=host), match
     if match.path is None:
         match = attrs.evolve(match, path=ANY_PATH)
-    if match.path is not None and match.path.kind is MatchKind.PREFIX:
+    if match.path is not None and match.path.kind in {MatchKind.PREFIX, MatchKind.PATH_PREFIX}:
         return Rewrite(prefix=asked.uri, host=host), match
     return Rewrite(full=asked.uri, host=host), match
 

@@ -157,7 +157,11 @@ class _View:
                 yield _service_host(world, service, number, ())
 
     def _split(self, bound: Bound, here: _Here) -> tuple[list[str], list[Service]]:
-        """A VirtualService's hosts that are no services, and the services that are its own."""
+        """A VirtualService's hosts that are no services, and the services that are its own.
+
+        Routes of the Gateway API have only services, and those only for clients of
+        their own namespace, or as the service's own.
+        """
         unknown: list[str] = []
         services: list[Service] = []
         for host in bound.hosts:
@@ -170,6 +174,10 @@ class _View:
                 services.append(here.services[host])
             elif host not in self.world.services:
                 unknown.append(host)
+        if bound.rule.gateway_api:
+            owner = bound.rule.namespace
+            viewer = self.world.scope.namespace
+            return [], [each for each in services if owner in {viewer, each.namespace}]
         return unknown, services
 
     def _most_specific(self, host: str) -> Bound | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from meshd.api.document import Document, Key, Path
-from meshd.api.foreign import look_up
 from meshd.api.kinds import GATEWAY_API, NETWORKING
 from meshd.api.networking.virtual_service import VirtualService
 from meshd.api.problem import Problem, error, warning
@@ -86,9 +85,7 @@ class _Served:
         gateway = self._facts.by_key.get(Key(GATEWAY_API, "Gateway", *key))
         if gateway is None:
             return None
-        listeners = gateway.resource.get("spec", "listeners")
-        each_listener = listeners if isinstance(listeners, tuple) else ()
-        return [(str(look_up(each, "hostname") or "*"), "") for each in each_listener]
+        return [(each.hostname or "*", "") for each in gateway.resource.listeners]
 
 
 def hosts_without_gateway(facts: Facts) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from meshd.api.document import Document
 from meshd.api.foreign import Foreign, look_up
+from meshd.api.gateway_api.gateway import Gateway as KubernetesGateway
 from meshd.api.kubernetes import Secret
 from meshd.api.networking.destination_rule import DestinationRule
 from meshd.api.networking.gateway import Gateway
@@ -62,17 +63,15 @@ def _of_others(document: Document) -> Iterator[str]:
         for policy in policies:
             blocks = [] if policy is None else [policy.tls, *(each.tls for each in policy.portLevelSettings)]
             yield from (tls.credentialName for tls in blocks if tls is not None and tls.credentialName)
+    elif isinstance(resource, KubernetesGateway):
+        tls = (listener.tls for listener in resource.listeners)
+        yield from (each.name for settings in tls if settings is not None for each in settings.certificateRefs)
     elif isinstance(resource, Foreign):
         yield from _named(resource.content)
 
 
 def _named(value: Any) -> Iterator[str]:
-    """What any ``secretName``, or a reference of a Gateway API listener, says."""
-    for listener in look_up(value, "spec", "listeners") or ():
-        for reference in look_up(listener, "tls", "certificateRefs") or ():
-            name = look_up(reference, "name")
-            if isinstance(name, str):
-                yield name
+    """What any ``secretName`` says."""
     for entry in (*(look_up(value, "spec", "tls") or ()), *_volumes(value)):
         name = look_up(entry, "secretName") or look_up(entry, "secret", "secretName")
         if isinstance(name, str):

@@ -1,0 +1,1 @@
+"""The Gateway API's objects as the rules that the compiler takes: Gateways and VirtualServices. Pure."""
