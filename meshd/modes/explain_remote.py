@@ -131,7 +131,7 @@ def _api(control: str, world: World) -> tuple[Post, Callable[[], None]]:
     if found is None or (control and _place(control) != _place(found.url)):
         raise StartError(
             f"{control or 'there'} is no control plane of yours on this machine: explanations are for its own user; "
-            "run this there, or name its console with --control http://127.0.0.1:15014",
+            "run this there, name its console with --control http://127.0.0.1:15014, or ask files with --config PATH",
             exit_code=UNREACHABLE,
         )
     outside = AgentWorld(world.network, world.resolver, world.rng, ChildKeyMaker(), world.wall_clock)

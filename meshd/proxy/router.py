@@ -23,7 +23,7 @@ from meshd.policy.exchange import Reply
 from meshd.proxy.redirect import https_location
 from meshd.proxy.route_entry import RouteEntry
 from meshd.snapshot.listener import HttpManager
-from meshd.snapshot.match import NoRoute, host_of, query_value, select_table, text
+from meshd.snapshot.match import NoRoute, host_of, none_matches, query_value, select_table, text
 from meshd.snapshot.predicates import HeaderPredicate, Predicate, compile_header, compile_string
 from meshd.snapshot.route import QueryMatch, RouteMatch, RouteTable, VirtualHost
 
@@ -68,9 +68,7 @@ class CompiledVirtualHost:
         for path_holds, rest_holds, entry in self._entries:
             if (path_holds is None or path_holds(path)) and (rest_holds is None or rest_holds(request)):
                 return entry
-        return _not_found(
-            f"none of the {len(self._entries)} routes of virtual host {self.name} matches {describe_request(request)}"
-        )
+        return _not_found(f"{none_matches(len(self._entries), self.name)} {describe_request(request)}")
 
     def entries(self) -> Iterator[RouteEntry]:
         """Every route."""

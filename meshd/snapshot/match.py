@@ -185,7 +185,14 @@ def select_route_in(
             record(Step("route", index, not failed, why, route.origin.resource, route.name))
         if not failed:
             return virtual_host, route
-    return NoRoute(f"none of the {len(virtual_host.routes)} routes of virtual host {virtual_host.name} matches")
+    return NoRoute(none_matches(len(virtual_host.routes), virtual_host.name))
+
+
+def none_matches(routes: int, virtual_host: str) -> str:
+    """That a virtual host, which has so many routes, has none for a request; what was asked may follow."""
+    if routes == 1:
+        return f"the only route of virtual host {virtual_host} does not match"
+    return f"none of the {routes} routes of virtual host {virtual_host} matches"
 
 
 def why_not(match: RouteMatch, request: Request) -> str:

@@ -85,7 +85,7 @@ def test_no_route_says_what_was_missing() -> None:
         (ResponseFlag.NO_ROUTE,),
         "route_not_found",
     )
-    assert reply.reason == "none of the 1 routes of virtual host all matches GET /b"
+    assert reply.reason == "the only route of virtual host all does not match GET /b"
     assert (
         "no virtual host of route table http.80 is for host 'other'" in refused(router, request(host="other:80")).reason
     )
