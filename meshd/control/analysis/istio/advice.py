@@ -104,8 +104,7 @@ ADVICE: Final[dict[str, Advice]] = {
         "Let a server of the Gateway have the host, or correct either.",
     ),
     "IST0133": Advice(
-        "A document is valid, and does not do what its author may think.",
-        "See the message.",
+        "A document is valid, and does not do what its author may think: the message says what it does.",
     ),
     "IST0134": Advice(
         "A ServiceEntry has a TCP port and no addresses: nothing tells its traffic from other traffic on that port.",
