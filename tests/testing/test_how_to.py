@@ -55,7 +55,7 @@ def test_the_cases_of_the_page_pass(tmp_path: Path) -> None:
         form.Case,
         form.Expect,
         form.Respond,
-        form.Words,
+        form.Text,
         form.Span,
         form.Route,
         form.Retries,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from meshd.api.common import Duration, Labels, Map
+from meshd.testing.judging import Text
 
 API_VERSION = "meshd.dev/v1"
 KIND = "MeshTest"
@@ -76,19 +77,6 @@ class Span:
 
 
 @attrs.frozen
-class Words:
-    """What a text should be; every condition that is given must hold."""
-
-    exact: str | None = None
-    prefix: str | None = None
-    suffix: str | None = None
-    contains: str | None = None
-    regex: str | None = None
-    present: bool | None = None
-    absent: bool | None = None
-
-
-@attrs.frozen
 class Route:
     """The rule that should be taken."""
 
@@ -135,14 +123,14 @@ class Expect:
     attempts: int | None = None
     flags: tuple[str, ...] | None = None
     took: Span | None = None
-    body: Words | None = None
-    headers: Map[str, Words] = Map()
+    body: Text | None = None
+    headers: Map[str, Text] = Map()
     grpcStatus: int | None = None
-    error: Words | None = None
+    error: Text | None = None
     """What the caller got in place of an answer: a reset connection, its own patience at an end."""
-    received: Map[str, Words] = Map()
+    received: Map[str, Text] = Map()
     """Header fields of the request as the application got it."""
-    receivedPath: Words | None = None
+    receivedPath: Text | None = None
 
     verdict: str | None = None
     route: Route | None = None

@@ -37,7 +37,6 @@ from meshd.testing.cases.form import (
     Service,
     Span,
     Status,
-    Words,
     said,
 )
 from meshd.testing.cases.outcome import Failure, Outcome, Played
@@ -253,8 +252,8 @@ class _Stage:
                 "received" if expect.received else "receivedPath", "a request", "none reached an application"
             )
         for received in new:
-            found = list(judge_fields(_texts(expect.received), received.headers, "received"))
-            path = _text(expect.receivedPath) if expect.receivedPath is not None else Text()
+            found = list(judge_fields(tuple(expect.received.items()), received.headers, "received"))
+            path = expect.receivedPath or Text()
             if not path.holds(received.path):
                 found.append(Mismatch("receivedPath", str(path), repr(received.path)))
             if found:
@@ -265,8 +264,8 @@ class _Stage:
 def _judge_error(expect: Expect, lost: str) -> Iterator[Mismatch]:
     if expect.error is None:
         yield Mismatch("", "an answer", lost)
-    elif not _text(expect.error).holds(lost):
-        yield Mismatch("error", str(_text(expect.error)), repr(lost))
+    elif not expect.error.holds(lost):
+        yield Mismatch("error", str(expect.error), repr(lost))
 
 
 def _judge_answers(expect: Expect, answers: Sequence[Answer]) -> Iterator[Mismatch]:
@@ -278,8 +277,8 @@ def _judge_answers(expect: Expect, answers: Sequence[Answer]) -> Iterator[Mismat
         attempts=expect.attempts,
         flags=expect.flags,
         took=_within(expect.took),
-        body=_text(expect.body) if expect.body is not None else None,
-        headers=_texts(expect.headers),
+        body=expect.body,
+        headers=tuple(expect.headers.items()),
         grpc_status=expect.grpcStatus,
     )
     judged = [expected.judge(answer) for answer in answers]
@@ -292,7 +291,7 @@ def _judge_answers(expect: Expect, answers: Sequence[Answer]) -> Iterator[Mismat
             often = f" ({counts[each.field]} of {len(answers)} times)" if len(answers) > 1 else ""
             yield Mismatch(FIELDS.get(each.field, each.field), each.expected, f"{each.got}{often}")
     if expect.error is not None:
-        yield Mismatch("error", str(_text(expect.error)), "an answer")
+        yield Mismatch("error", str(expect.error), "an answer")
     if status.shares:
         yield from judge_shares("status", status.shares, [(str(each.status),) for each in answers], expect.within)
     if served.shares:
@@ -341,14 +340,6 @@ def _within(span: Span | None) -> Within | None:
         return Within.about(span.exactly)
     most = Within().at_most if span.atMost is None else span.atMost
     return Within(span.atLeast or 0.0, most)
-
-
-def _texts(fields: Mapping[str, Words]) -> tuple[tuple[str, Text], ...]:
-    return tuple((name, _text(words)) for name, words in fields.items())
-
-
-def _text(words: Words) -> Text:
-    return Text(**attrs.asdict(words))
 
 
 def _real_time() -> float:

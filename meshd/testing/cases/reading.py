@@ -28,10 +28,10 @@ from meshd.testing.cases.form import (
     Case,
     Expect,
     MeshTest,
-    Words,
     said,
 )
 from meshd.testing.cases.shorthand import written_out
+from meshd.testing.judging import Text
 from meshd.testing.loading import yaml_files
 
 ENVELOPE: Final = frozenset({"apiVersion", "kind", "metadata"})
@@ -210,14 +210,14 @@ def _wrong_with_expect(case: Case, path: Path_) -> Iterator[Problem]:
     others = [name for name in said(expect, BEHAVIOUR) if name not in ("error", "received", "receivedPath")]
     if expect.error is not None and others:
         yield error((*path, others[0]), "where an error is expected, there is no answer of which this could be said")
-    for where, words in _all_words(expect):
+    for where, words in _all_texts(expect):
         try:
             full_match(words.regex or "")
         except ConfigError as failure:
             yield error((*path, *where), failure.message)
 
 
-def _all_words(expect: Expect) -> Iterator[tuple[Path_, Words]]:
+def _all_texts(expect: Expect) -> Iterator[tuple[Path_, Text]]:
     for name in ("headers", "received"):
         yield from (((name, field), words) for field, words in getattr(expect, name).items())
     for name in ("body", "receivedPath", "error"):
