@@ -10,7 +10,7 @@ that names it, takes that route away and nothing else. There is one level.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeVar
 
 import attrs
@@ -180,10 +180,3 @@ def _joined(root: str, own: str) -> str:
 
 def _over(root: Map[str, Value], own: Map[str, Value]) -> Map[str, Value]:
     return Map({**root, **own}) if root else own
-
-
-def names_of(rule: Rule) -> Iterator[tuple[str, str]]:
-    """Namespace and name of the delegates that a VirtualService names."""
-    for route in rule.resource.http:
-        if route.delegate is not None:
-            yield route.delegate.namespace or rule.namespace, route.delegate.name

@@ -150,7 +150,7 @@ class H1ClientConnection:
         return stream
 
     def read_ordinary(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool] | None:
-        """The head that ``data`` begins with, when it is whole and ordinary; else ``_read_slowly`` must look."""
+        """The head that ``data`` begins with, when it is whole and ordinary; else the stream must look closely."""
         last, limits = self.last, self._limits
         kept = last.head
         if kept is not None and data.startswith(last.raw) and request.method == last.method:

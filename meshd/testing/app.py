@@ -196,7 +196,6 @@ class FakeApp:
         self._site = site
         self._call = call
         self._script: list[Any] = []
-        self._again: list[Any] = []
         self._scope: trio.CancelScope | None = None
         self._ended = trio.Event()
         self.behave(script)
@@ -207,11 +206,6 @@ class FakeApp:
         self._script = [action_of(each) if self._site.http else talk_of(each) for each in behaviours]
         if not self._script:
             raise TypeError("an empty script says nothing: give at least one behaviour")
-        self._again = list(self._script)
-
-    def rewind(self) -> None:
-        """Begin the script anew."""
-        self._script = list(self._again)
 
     @property
     def running(self) -> bool:

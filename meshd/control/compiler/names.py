@@ -20,7 +20,6 @@ BLOCK_ALL: Final = "block_all"
 DEFAULT_ROUTE: Final = "default"
 
 INBOUND_PORT: Final = 15006
-OUTBOUND_PORT: Final = 15001
 
 
 def outbound_cluster(port: int, subset: str, host: str) -> str:
