@@ -19,7 +19,7 @@ Rules of a connection:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -127,6 +127,15 @@ class Connection(Protocol):
         ...
 
 
+@runtime_checkable
+class Redirected(Protocol):
+    """A connection that may have been led here on its way to somewhere else."""
+
+    def original_destination(self) -> Address | None:
+        """Where its client was going; None when it was coming here, or nobody knows."""
+        ...
+
+
 class Listener(Protocol):
     """A bound, listening address."""
 
@@ -144,8 +153,10 @@ class Listener(Protocol):
 class Network(Protocol):
     """Where connections come from. Sockets in production, memory in tests."""
 
-    async def connect(self, address: Address) -> Connection:
+    async def connect(self, address: Address, *, source: str = "") -> Connection:
         """Connect to an IP literal (names go through a ``Resolver`` first). The caller sets the deadline.
+
+        ``source`` is an address of this machine to connect from, "" leaves the choice to the kernel.
 
         Raises:
             ConnectionLost: refused, unreachable, reset; the message is the system's.

@@ -110,15 +110,15 @@ class MemoryNetwork:
         self._machines.add(host)
         return MemoryMachine(self, host)
 
-    async def connect(self, address: Address) -> MemoryConnection:
+    async def connect(self, address: Address, *, source: str = "") -> MemoryConnection:
         """See ``Network.connect``."""
-        return await self._connect("", address)
+        return await self._connect("", address, source)
 
     def listen(self, address: Address, *, backlog: int = 1024) -> MemoryListener:
         """See ``Network.listen``. "" takes every host that is no ``machine``."""
         return self._listen("", address, backlog)
 
-    async def _connect(self, machine: str, address: Address) -> MemoryConnection:
+    async def _connect(self, machine: str, address: Address, source: str) -> MemoryConnection:
         await trio.lowlevel.checkpoint()
         if address.host in self.silent:
             await trio.sleep_forever()
@@ -127,7 +127,7 @@ class MemoryNetwork:
         listener = self._listeners.get((target, host, port)) or self._listeners.get((target, "", port))
         if listener is None:
             raise ConnectionLost("connection refused")
-        local_host = LOOPBACK if _is_loopback(host) or not machine else machine
+        local_host = source or (LOOPBACK if _is_loopback(host) or not machine else machine)
         wire = Wire((Address(local_host, self._free_port(machine)), address), window=self._window)
         if self.on_wire is not None:
             self.on_wire(wire)
@@ -167,9 +167,9 @@ class MemoryMachine:
         self.network = network
         self.host = host
 
-    async def connect(self, address: Address) -> MemoryConnection:
+    async def connect(self, address: Address, *, source: str = "") -> MemoryConnection:
         """See ``Network.connect``; the peer sees this machine's address."""
-        return await self.network._connect(self.host, address)
+        return await self.network._connect(self.host, address, source)
 
     def listen(self, address: Address, *, backlog: int = 1024) -> MemoryListener:
         """See ``Network.listen``. Loopback is reached from this machine only."""

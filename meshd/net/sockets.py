@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -18,6 +19,8 @@ from meshd.net.address import Address, is_ip_literal
 from meshd.net.poller import Poller, make_poller
 from meshd.net.tcp import SocketConnection, describe
 
+_BIND_ADDRESS_NO_PORT = 24
+"""``IP_BIND_ADDRESS_NO_PORT`` (linux/in.h)."""
 _INHERITS_OPTIONS = sys.platform == "linux"
 """Accepted sockets have the options of their listener."""
 
@@ -75,23 +78,25 @@ class SocketNetwork:
         self._accepted = 0
         self._accept_overloads = 0
 
-    async def connect(self, address: Address) -> SocketConnection:
+    async def connect(self, address: Address, *, source: str = "") -> SocketConnection:
         """See ``Network.connect``."""
         await trio.lowlevel.checkpoint()
         try:
-            sock = await self._connect(address)
+            sock = await self._connect(address, source)
         except OSError as error:
             self._connect_failures += 1
             raise ConnectionLost(describe(error)) from error
         self._connected += 1
         return SocketConnection(sock, self._poller, to_address(sock.getsockname()), address)
 
-    async def _connect(self, address: Address) -> socket.socket:
+    async def _connect(self, address: Address, source: str) -> socket.socket:
         family, target = _sockaddr(address)
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(0)
             self._options.apply(sock)
+            if source:
+                _bind_source(sock, source)
             try:
                 sock.connect(target)
             except BlockingIOError:
@@ -143,6 +148,14 @@ async def open_socket_network(options: SocketOptions = SocketOptions()) -> Async
         await nursery.start(poller.run)
         yield SocketNetwork(poller, options)
         nursery.cancel_scope.cancel()
+
+
+def _bind_source(sock: socket.socket, source: str) -> None:
+    """Connect from this address. The port is chosen when the destination is known, so that each may be used for many."""
+    if _INHERITS_OPTIONS:
+        with contextlib.suppress(OSError):  # Linux before 4.2
+            sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((source, 0))
 
 
 def _sockaddr(address: Address) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:

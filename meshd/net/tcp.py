@@ -39,6 +39,7 @@ from meshd.errors import ConnectionLost
 from meshd.net.address import Address
 from meshd.net.connection import TlsInfo
 from meshd.net.go_on import GO_ON
+from meshd.net.original_destination import original_destination
 from meshd.net.poller import FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE, Poller
 
 KIB = 1024
@@ -203,6 +204,10 @@ class SocketConnection:
     def unread(self, data: bytes) -> None:
         """See ``Connection.unread``."""
         self._pushed = data + self._pushed
+
+    def original_destination(self) -> Address | None:
+        """See ``Redirected.original_destination``."""
+        return None if self._error is not None else original_destination(self._sock, self.local)
 
     def abort(self, error: Exception) -> None:
         """See ``Connection.abort``: the peer gets a reset."""

@@ -81,12 +81,14 @@ class Wire:
         latency: Seconds that bytes sent from now on take, each way.
         chunk: The most one ``receive`` returns; 1 feeds byte by byte.
         window: Bytes that fit in each direction.
+        captured_from: Where the client was going, when the wire ends somewhere else.
     """
 
     def __init__(self, addresses: tuple[Address, Address], *, window: int = WINDOW) -> None:
         self.latency = 0.0
         self.chunk = CHUNK
         self.window = window
+        self.captured_from: Address | None = None
         self._stalled = False
         forth, back = _Pipe(), _Pipe()
         self.client = MemoryConnection(self, addresses, back, forth)
@@ -153,6 +155,10 @@ class MemoryConnection:
     def truncated(self) -> bool:
         """See ``Connection.truncated``."""
         return False
+
+    def original_destination(self) -> Address | None:
+        """See ``Redirected.original_destination``."""
+        return self.wire.captured_from
 
     async def receive(self) -> bytes:
         """See ``Connection.receive``."""

@@ -43,6 +43,8 @@ class ConnectionInfo:
     mtls: bool = False
     listener: str = ""
     chain: str = ""
+    captured: bool = False
+    """The kernel led it here: ``local`` is where the client was going."""
     logged: bytes = attrs.field(init=False, eq=False, repr=False)
     """``local peer server-name`` for log lines: rendered here, once per connection."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, FilterChainMatch, Listener
 from meshd.snapshot.match import Recorder, Step
 
@@ -33,6 +34,8 @@ def select_listener(listeners: Iterable[Listener], host: str, port: int) -> List
     rest: Listener | None = None
     of_port: Listener | None = None
     for listener in listeners:
+        if listener.direction is Direction.INBOUND:
+            continue
         if listener.port == port and (not listener.host or is_any(listener.host)):
             of_port = of_port or listener
         elif listener.port == port and same_ip(listener.host, host):
@@ -140,6 +143,13 @@ def needs_inspection(listener: Listener, destination_port: int) -> bool:
         chain.match.server_names or chain.match.transport_protocol or chain.match.application_protocols
         for chain in _by_port(listener.chains, ConnectionFacts(destination_port))
     )
+
+
+def terminates_tls(listener: Listener, destination_port: int) -> bool:
+    """Does TLS end here for some connections to this port?"""
+    default = () if listener.default_chain is None else (listener.default_chain,)
+    chains = (*_by_port(listener.chains, ConnectionFacts(destination_port)), *default)
+    return any(chain.tls is not None for chain in chains)
 
 
 def describe_facts(facts: ConnectionFacts) -> str:

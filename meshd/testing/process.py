@@ -41,11 +41,11 @@ class ProcessNetwork:
         self._most = 64
         self._dead = False
 
-    async def connect(self, address: Address) -> Connection:
+    async def connect(self, address: Address, *, source: str = "") -> Connection:
         """See ``Network``."""
         if self._dead:
             raise ConnectionLost("this process has died")
-        return self.hold(await self._machine.connect(address))
+        return self.hold(await self._machine.connect(address, source=source))
 
     def listen(self, address: Address, *, backlog: int = 1024) -> Listener:
         """See ``Network``."""

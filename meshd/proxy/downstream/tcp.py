@@ -9,15 +9,14 @@ import trio
 
 from meshd.errors import ConnectionLost, DeadlineExceeded, MeshdError, ResponseFlag, UpstreamError
 from meshd.http.head import RequestHead
-from meshd.net.address import Address
 from meshd.net.connection import Connection
 from meshd.net.timers import Timer
 from meshd.policy.exchange import ConnectionInfo, Exchange
+from meshd.proxy.destination import connection_destination, host_at
 from meshd.proxy.live import Live, LiveChain
 from meshd.proxy.upstream.host import Host
 from meshd.proxy.upstream.passthrough import PassthroughUpstream
 from meshd.proxy.upstream.upstream import Upstream
-from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import TcpProxy
 
 
@@ -105,13 +104,7 @@ class TcpConnection:
         if not isinstance(upstream, PassthroughUpstream):
             return upstream.pick()
         info = self._exchange.connection
-        address = info.local
-        if info.direction is Direction.INBOUND:
-            address = Address("127.0.0.1", info.destination_port)
-        if self._live.is_own(address):
-            cause = f"{address} is this proxy itself; without capture nobody can tell where the client was going"
-            raise UpstreamError("no healthy upstream", ResponseFlag.NO_HEALTHY_UPSTREAM, cause=cause)
-        return upstream.host_for(address)
+        return host_at(upstream, info, connection_destination(info), self._live)
 
 
 class _Relay:

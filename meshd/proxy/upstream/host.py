@@ -21,13 +21,16 @@ class Host:
         "pool",
         "requests",
         "retired",
+        "source",
         "successes",
         "timeouts",
         "weight",
     )
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, source: str = "") -> None:
         self.endpoint = endpoint
+        self.source = source
+        """The address of this machine to connect from, "" for any."""
         self.address = Address(endpoint.host, endpoint.port)
         self.name = str(self.address)
         self.weight = max(1, endpoint.weight)

@@ -29,19 +29,19 @@ class PassthroughUpstream(Upstream):
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Nothing: destinations come with requests."""
 
-    def host_for(self, address: Address) -> Host:
-        """The host at an IP literal and port.
+    def host_for(self, address: Address, source: str = "") -> Host:
+        """The host at an IP literal and port; ``source`` is the address to connect from, if it matters.
 
         Raises:
             UpstreamError: too many destinations are in use at once (UO).
         """
         endpoint = Endpoint(address.host, address.port)
-        key = Host.key(endpoint)
+        key = (*Host.key(endpoint)[:3], source)
         host = self.hosts.get(key)
         if host is None:
             if len(self.hosts) >= self._capacity:
                 self._forget_some()
-            host = self.hosts[key] = Host(endpoint)
+            host = self.hosts[key] = Host(endpoint, source)
         return host
 
     def _forget_some(self) -> None:
