@@ -39,6 +39,7 @@ def gateway(
     admin: options.AdminOption = None,
     health: options.HealthOption = None,
     stats: options.StatsOption = None,
+    limit: options.LimitOption = None,
     drain_timeout: options.DrainTimeoutOption = DRAIN_TIMEOUT,
     access_log: options.AccessLogOption = "-",
     log_format: options.LogFormatOption = "text",
@@ -64,6 +65,7 @@ def gateway(
         admin=admin or plain.admin,
         health=health or plain.health,
         stats=stats or plain.stats,
+        limits=tuple(limit or ()),
         drain_timeout=drain_timeout,
         logging=options.logging_of(log_format, log_level, access_log),
     )

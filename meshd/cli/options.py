@@ -9,6 +9,8 @@ from typing import Annotated, NamedTuple
 import typer
 
 from meshd.errors import ConfigError
+from meshd.modes.limits import Setting
+from meshd.modes.limits import parse as parse_limit
 from meshd.modes.settings import ControlAccess, Listening, Logging, PortMap, ServiceBind
 from meshd.net.address import Address
 
@@ -85,6 +87,14 @@ def seconds(text: str | float) -> float:
     if not 0 <= value < 10 * 365 * 86400:
         raise typer.BadParameter(f"{text!r} is no sensible duration")
     return value
+
+
+def limit(text: str) -> Setting:
+    """``NAME=VALUE`` of a limit."""
+    try:
+        return parse_limit(text)
+    except ConfigError as error:
+        raise typer.BadParameter(error.message) from error
 
 
 def chosen(text: str, choices: tuple[str, ...]) -> str:
@@ -201,6 +211,15 @@ LogLevelOption = Annotated[
 ]
 AccessLogOption = Annotated[
     str, typer.Option("--access-log", metavar="PATH|-|off", help="One line per request: to a file, stdout or nowhere.")
+]
+LimitOption = Annotated[
+    list[Setting] | None,
+    typer.Option(
+        "--limit",
+        parser=limit,
+        metavar="NAME=VALUE",
+        help="A limit of connections, sizes or times, as in connections-per-source=100 (repeatable).",
+    ),
 ]
 DrainTimeoutOption = Annotated[
     float,

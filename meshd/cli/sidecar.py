@@ -76,6 +76,7 @@ def sidecar(
     admin: options.AdminOption = None,
     health: options.HealthOption = None,
     stats: options.StatsOption = None,
+    limit: options.LimitOption = None,
     drain_timeout: options.DrainTimeoutOption = DRAIN_TIMEOUT,
     access_log: options.AccessLogOption = "-",
     log_format: options.LogFormatOption = "text",
@@ -112,6 +113,7 @@ def sidecar(
         admin=admin or plain.admin,
         health=health or plain.health,
         stats=stats or plain.stats,
+        limits=tuple(limit or ()),
         drain_timeout=drain_timeout,
         logging=options.logging_of(log_format, log_level, access_log),
     )

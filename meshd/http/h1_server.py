@@ -49,6 +49,7 @@ class H1ServerConnection:
         "_last",
         "_limits",
         "_requests",
+        "_send_timeout",
         "_service",
         "connection",
         "input",
@@ -64,7 +65,8 @@ class H1ServerConnection:
         self._limits = limits
         self._idle_timeout = limits.idle_timeout or math.inf
         stream_idle = limits.stream_idle_timeout or math.inf
-        shortest = min(limits.idle_timeout or math.inf, stream_idle, 60.0)
+        self._send_timeout = limits.send_timeout or stream_idle
+        shortest = min(limits.idle_timeout or math.inf, stream_idle, self._send_timeout, 60.0)
         self.patience = Patience(service.timers, shortest, self._expired)
         self.input = Input(connection, self.patience, stream_idle)
         self._last: LastHead[RequestHead] = LastHead()
@@ -229,13 +231,13 @@ class H1ServerConnection:
         """Send, with the patience that a client which does not read deserves."""
         patience = self.patience
         try:
-            patience.writing = patience.now() + self.input.stream_idle
+            patience.writing = patience.now() + self._send_timeout
             if len(wire) <= SLICE:
                 await self.connection.send(wire)
                 return
             # A large answer to a slow client goes in slices: what counts is that it reads on.
             for at in range(0, len(wire), SLICE):
-                patience.writing = patience.now() + self.input.stream_idle
+                patience.writing = patience.now() + self._send_timeout
                 await self.connection.send(wire[at : at + SLICE])
         finally:
             patience.writing = math.inf

@@ -27,6 +27,8 @@ from meshd.http.limits import HttpLimits
 _SECRETS = frozenset((b"authorization", b"proxy-authorization"))
 SHORT_COOKIE = 20
 """Bytes of a cookie that could be guessed (the library's own measure)."""
+CRUMB = 128
+"""Bytes of a body in a frame that hardly pay for the frame."""
 MAX_STREAM_ID = 2**31 - 1
 Field = tuple[bytes, bytes]
 
@@ -248,8 +250,11 @@ class H2Codec:
 
     def send_data(self, stream_id: int, data: bytes, *, end: bool) -> None:
         """At most ``room`` bytes."""
-        self._scanner.credit(2)
         self._connection.send_data(stream_id, data, end_stream=end)
+        if end or len(data) > CRUMB or self.room(stream_id) > 0:
+            # What is taken is given back by WINDOW_UPDATE, on the stream and the connection. Not so crumbs that
+            # used a window up: a peer that opens it byte by byte makes work.
+            self._scanner.credit(2)
 
     def reset(self, stream_id: int, code: int = CANCEL) -> None:
         """End a stream at once. Idempotent."""

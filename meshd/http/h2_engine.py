@@ -67,6 +67,7 @@ class H2Engine:
         self.limits = limits
         # A client's waits are bounded by whoever makes the request, who knows what it is for.
         self.stream_idle = math.inf if client else limits.stream_idle_timeout or math.inf
+        self.send_timeout = math.inf if client else limits.send_timeout or self.stream_idle
         self.streams: dict[int, H2StreamBase] = {}
         self.closed = False
         """Nothing more can be sent or received."""
@@ -83,7 +84,11 @@ class H2Engine:
         self._timers = timers
         self._timer: Timer | None = None
         self._look_every = min(
-            LOOK_EVERY, limits.idle_timeout or math.inf, self.stream_idle, limits.header_timeout or math.inf
+            LOOK_EVERY,
+            limits.idle_timeout or math.inf,
+            self.stream_idle,
+            self.send_timeout,
+            limits.header_timeout or math.inf,
         )
         self._block_since = math.inf
         self._send_due = math.inf
@@ -113,7 +118,7 @@ class H2Engine:
             while not self.closed:
                 data = self.codec.take_output()
                 if data:
-                    self._send_due = trio.current_time() + self.stream_idle
+                    self._send_due = trio.current_time() + self.send_timeout
                     await self.connection.send(data)
                     self._send_due = math.inf
                     self._drained.wake()

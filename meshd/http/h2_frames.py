@@ -63,7 +63,7 @@ class FrameScanner:
         preface: Whether the client's preface comes first.
     """
 
-    __slots__ = ("_first", "_held", "_idle", "_idle_frames", "_preface", "_skip", "goaways", "in_block")
+    __slots__ = ("_first", "_held", "_idle", "_idle_frames", "_of_client", "_preface", "_skip", "goaways", "in_block")
 
     def __init__(self, idle_frames: int, *, preface: bool) -> None:
         # The whole mutable state: bytes of the present frame still to pass, an unfinished
@@ -76,6 +76,7 @@ class FrameScanner:
         self._idle = 0
         self._idle_frames = idle_frames
         self._preface = len(PREFACE) if preface else 0
+        self._of_client = preface
         self.goaways: list[GoAway] = []
         """Taken out and not yet fetched."""
 
@@ -145,7 +146,8 @@ class FrameScanner:
             self.credit(1)
         elif kind == CONTINUATION:
             self.in_block = self.in_block and not flags & _END_HEADERS
-        elif kind != RST_STREAM:
+        elif kind != RST_STREAM or self._of_client:
+            # A server has reasons of its own to reset streams, and we choose how many it gets.
             self._idle += 1
             if self._idle > self._idle_frames:
                 raise H2Error("too many frames that do nothing", code=ENHANCE_YOUR_CALM)

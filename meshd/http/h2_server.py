@@ -214,6 +214,8 @@ class H2ServerConnection:
         engine, limits = self.engine, self.engine.limits
         if self._leaving == _FINAL or self._live >= limits.h2_max_streams:
             engine.reset(event.stream_id, REFUSED_STREAM)
+            if self._leaving != _FINAL:
+                self._count_premature()
             return
         try:
             request = read_request(event.fields, ended=event.ended, secure=self._secure, limits=limits)

@@ -201,12 +201,16 @@ class H2StreamBase(ABC):
         """Send bytes of the body as the windows and the socket take them."""
         engine, codec = self.engine, self.engine.codec
         at, size = 0, len(data)
+        due = math.inf
         try:
             self.check()
             while at < size:
                 room = engine.room(self.stream_id)
                 if room <= 0:
-                    self.writing = trio.current_time() + engine.stream_idle
+                    if due == math.inf:
+                        # One for the whole piece: a peer that opens its window byte by byte gains no time.
+                        due = trio.current_time() + engine.send_timeout
+                    self.writing = due
                     await engine.wait_room(self)
                     self.writing = math.inf
                     self.check()

@@ -48,6 +48,10 @@ class HttpLimits:
     """How long a read or a write of an exchange may wait on a silent peer (Envoy ``stream_idle_timeout``).
     A back-stop: whoever owns the exchange usually sets tighter deadlines. 0: none."""
 
+    send_timeout: float = 0.0
+    """How long a client may take nothing of what is sent to it: 256 KiB over HTTP/1.1, a piece (64 KiB at most)
+    over HTTP/2 (nginx ``send_timeout`` 60 s, between two writes). 0: as ``stream_idle_timeout``."""
+
     # Reuse
     max_requests: int = 0
     """Requests on one connection before it is closed politely (Envoy ``max_requests_per_connection``). 0: no limit."""
@@ -64,8 +68,8 @@ class HttpLimits:
     h2_send_buffer: int = 128 * KIB
     """Bytes written by streams that the socket has not taken; beyond, streams wait, and so does reading."""
     h2_premature_resets: int = 250
-    """Streams a client may reset, or provoke us to reset, before their answer, more than it lets finish
+    """Streams a client may reset, or provoke us to reset or refuse, before their answer, more than it lets finish
     (CVE-2023-44487, CVE-2025-8671; Envoy closes after 250). Beyond: GOAWAY ENHANCE_YOUR_CALM."""
     h2_idle_frames: int = 1000
-    """SETTINGS, PING, PRIORITY, empty DATA and needless WINDOW_UPDATE frames a peer may send beyond what
+    """SETTINGS, PING, PRIORITY, RST_STREAM, unknown, empty DATA and needless WINDOW_UPDATE frames a peer may send beyond what
     its streams and bytes account for (Envoy: 1000 outbound control frames). Beyond: ENHANCE_YOUR_CALM."""

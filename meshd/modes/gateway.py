@@ -13,6 +13,7 @@ from meshd import __version__
 from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.feeds import Feed
+from meshd.modes.limits import GATEWAY, Limits
 from meshd.modes.paths import node_name, state_home
 from meshd.modes.process import World, listen
 from meshd.modes.proxying import Proxy
@@ -31,6 +32,7 @@ class GatewayRole:
 
     settings: GatewaySettings
     kind: str = "gateway"
+    limits: Limits = GATEWAY
 
     def reserve(self, network: Network) -> tuple[Bindings, Mapping[Address, Listener]]:
         """See ``Role``: the ports of ``--port``."""

@@ -16,17 +16,19 @@ from meshd.certs.contexts import TlsContexts
 from meshd.errors import ConfigError, StartError
 from meshd.modes.feeds import Feed
 from meshd.modes.file_secrets import WithFiles
+from meshd.modes.limits import Limits, with_settings
+from meshd.modes.memory import default_limit, process_memory
 from meshd.modes.process import World, listen
 from meshd.modes.settings import Listening, ProxySettings
-from meshd.net.address import Address
+from meshd.net.address import Address, is_loopback
 from meshd.net.connection import Connection, Listener, Network
 from meshd.net.timers import Timers
 from meshd.policy.exchange import Exchange
 from meshd.proxy.admin import Admin, health_server, metrics_server
 from meshd.proxy.bindings import Bindings
+from meshd.proxy.capture.own_connections import OwnConnections
 from meshd.proxy.engine import Engine
-from meshd.proxy.limits import ProxyLimits
-from meshd.proxy.small_server import SmallServer
+from meshd.proxy.small_server import LOOPBACK_NAMES, Names, SmallServer
 from meshd.proxy.tls import MeshTls
 from meshd.proxy.world import ProxyWorld
 from meshd.snapshot.snapshot import Snapshot
@@ -45,6 +47,8 @@ class Role(Protocol):
     """What makes a proxy a sidecar or a gateway."""
 
     kind: str
+    limits: Limits
+    """Where the user sets none."""
 
     def reserve(self, network: Network) -> tuple[Bindings, Mapping[Address, Listener]]:
         """Bind what must be known or refused before any configuration is there.
@@ -77,10 +81,14 @@ class ReservedNetwork:
 
     network: Network
     reserved: dict[Address, Listener]
+    own_connections: OwnConnections
+    """Told of every connection that is made."""
 
-    async def connect(self, address: Address) -> Connection:
+    async def connect(self, address: Address, *, source: str = "") -> Connection:
         """See ``Network``."""
-        return await self.network.connect(address)
+        connection = await self.network.connect(address, source=source)
+        self.own_connections.note(connection.local, address, trio.current_time())
+        return connection
 
     def listen(self, address: Address, *, backlog: int = 1024) -> Listener:
         """See ``Network``."""
@@ -201,9 +209,12 @@ class Proxy:
         self._log_writer = self._open_access_log()
         registry = Registry()
         self._metrics = _process_metrics(registry, feed)
+        own = OwnConnections()
+        limits = self._limits()
         return Engine(
             ProxyWorld(
-                network=ReservedNetwork(world.network, reserved),
+                network=ReservedNetwork(world.network, reserved, own),
+                own_connections=own,
                 resolver=world.resolver,
                 timers=world.timers,
                 rng=world.rng,
@@ -216,10 +227,22 @@ class Proxy:
                 wall_clock=world.wall_clock,
                 registry=registry,
                 bindings=bindings,
-                limits=ProxyLimits(drain_timeout=self.settings.drain_timeout),
+                limits=limits.proxy,
+                http_limits=limits.http,
+                memory=process_memory(),
                 log_writer=self._log_writer,
                 observe=self.observe,
             )
+        )
+
+    def _limits(self) -> Limits:
+        settings = self.settings
+        limits = with_settings(self.role.limits, settings.limits)
+        memory = limits.proxy.memory
+        if not any(setting.name == "memory" for setting in settings.limits):
+            memory = default_limit()
+        return attrs.evolve(
+            limits, proxy=attrs.evolve(limits.proxy, drain_timeout=settings.drain_timeout, memory=memory)
         )
 
     def _open_access_log(self) -> LogWriter | None:
@@ -233,7 +256,11 @@ class Proxy:
         admin = Admin(engine, feed.identity, world.wall_clock, self._quit.set, set_level, not_ready)
         timers: Timers = world.timers
         servers: list[tuple[str, Listening, SmallServer]] = [
-            ("admin", self.settings.admin, admin.server(timers)),
+            (
+                "admin",
+                self.settings.admin,
+                admin.server(timers, names=_admin_names(self.settings.admin, world.hostname)),
+            ),
             ("health", self.settings.health, health_server(not_ready, timers)),
             ("stats", self.settings.stats, metrics_server(engine.world.registry, timers)),
         ]
@@ -253,6 +280,15 @@ class Proxy:
                 told = reason
             await trio.sleep(WATCH_READY)
         logger.info("ready", extra={"pid": os.getpid(), **self.role.describe(engine.addresses), **self._beside})
+
+
+def _admin_names(admin: Listening, hostname: str) -> Names:
+    """By what names the admin interface may be called: of this machine, when it is not on loopback alone."""
+    address = admin.address
+    if address is None or is_loopback(address.host):
+        return Names()
+    logger.warning("--admin %s can be reached from other machines: whoever reaches it can stop this proxy", address)
+    return Names(LOOPBACK_NAMES | {hostname.lower(), address.host.lower()}, addresses=True)
 
 
 def _process_metrics(registry: Registry, feed: Feed) -> ProcessMetrics:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from meshd.modes.limits import Setting
 from meshd.net.address import Address
 
 DRAIN_TIMEOUT = 5.0
@@ -93,6 +94,8 @@ class ProxySettings:
     workload: Workload = Workload()
     config: tuple[Path, ...] = ()
     state: Path | None = None
+    limits: tuple[Setting, ...] = ()
+    """Set by ``--limit``; for others the role's own."""
 
 
 @attrs.frozen(kw_only=True)

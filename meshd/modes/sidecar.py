@@ -14,12 +14,13 @@ from meshd.errors import StartError
 from meshd.modes import feeds, process
 from meshd.modes.binds import bindings_of, with_binds
 from meshd.modes.feeds import Feed
+from meshd.modes.limits import SIDECAR, Limits
 from meshd.modes.paths import node_name, state_home
 from meshd.modes.plain import INBOUND, OUTBOUND, plain_snapshot
 from meshd.modes.process import World, listen
 from meshd.modes.proxying import Proxy
 from meshd.modes.settings import ControlAccess, Listening, SidecarSettings
-from meshd.net.address import Address
+from meshd.net.address import Address, is_loopback
 from meshd.net.connection import Listener, Network
 from meshd.proxy.bindings import Binding, Bindings
 from meshd.snapshot.cluster import Peer
@@ -36,6 +37,7 @@ class SidecarRole:
 
     settings: SidecarSettings
     kind: str = "sidecar"
+    limits: Limits = SIDECAR
     _inbound: Address | None = attrs.field(default=None, init=False)
     _outbound: Address | None = attrs.field(default=None, init=False)
 
@@ -55,6 +57,13 @@ class SidecarRole:
             assert listener is not None
             names.append((name, Binding(listener.address)))
             reserved[listener.address] = listener
+            if flag != "inbound" and not is_loopback(listener.address.host):
+                logger.warning(
+                    "--%s %s can be reached from other machines: whoever reaches it calls the mesh as this workload "
+                    "(127.0.0.1 keeps it to this one)",
+                    flag,
+                    listener.address,
+                )
         found = dict(names)
         self._outbound = found[OUTBOUND].address
         self._inbound = found[INBOUND].address if INBOUND in found else None

@@ -53,3 +53,8 @@ def is_ip_literal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach it ("" is every interface)."""
+    return host.startswith("127.") or host in ("::1", "localhost")

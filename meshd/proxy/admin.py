@@ -15,7 +15,7 @@ import attrs
 from meshd.certs.identity import IdentitySource, utc_text
 from meshd.net.timers import Timers
 from meshd.proxy.engine import Engine
-from meshd.proxy.small_server import LOOPBACK_NAMES, Action, Page, Query, SmallServer
+from meshd.proxy.small_server import Action, Names, Page, Query, SmallServer
 from meshd.proxy.upstream.upstream import Upstream
 from meshd.snapshot.codec import Codecs
 from meshd.snapshot.snapshot import Snapshot
@@ -39,8 +39,8 @@ class Admin:
     ready: Callable[[], str]
     """Why the process is not ready, "" when it is (the engine's reason, the agent's, ...)."""
 
-    def server(self, timers: Timers, *, hosts: frozenset[str] = LOOPBACK_NAMES) -> SmallServer:
-        """The server for it, answering to ``hosts``."""
+    def server(self, timers: Timers, *, names: Names = Names()) -> SmallServer:
+        """The server for it, answering to ``names``."""
         registry = self.engine.world.registry
         return SmallServer(
             {
@@ -55,7 +55,7 @@ class Admin:
                 "/logging": Action(self.logging, changes=True),
             },
             timers,
-            hosts=hosts,
+            names=names,
         )
 
     def config_dump(self, _query: Query) -> Page:

@@ -25,3 +25,17 @@ class ProxyCounters:
             "Requests for a host of another server than their TLS connection was made to (421).",
             ("listener",),
         )
+        self.overloaded = registry.counter(
+            "meshd_overload_requests_refused_total", "Requests refused for want of memory (503, OM).", ("listener",)
+        )
+        self.overload = registry.gauge(
+            "meshd_overload_active", "Whether requests are refused for want of memory (1) or not (0)."
+        ).labels()
+        self.aged = registry.counter(
+            "meshd_downstream_connections_aged_total",
+            "Connections asked to end because they had become old.",
+            ("listener",),
+        )
+        self.slow_bodies = registry.counter(
+            "meshd_downstream_slow_bodies_total", "Request bodies that came too slowly (408).", ("listener",)
+        )

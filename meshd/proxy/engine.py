@@ -25,7 +25,9 @@ from meshd.proxy.bindings import Binding
 from meshd.proxy.counters import ProxyCounters
 from meshd.proxy.downstream.acceptor import Acceptor
 from meshd.proxy.live import Live, compile_live
+from meshd.proxy.overload import Overload, refusing
 from meshd.proxy.request_ids import RequestIds
+from meshd.proxy.sources import Sources
 from meshd.proxy.upstream.connect import Connector
 from meshd.proxy.upstream.dns import DnsUpstream
 from meshd.proxy.upstream.passthrough import PassthroughUpstream
@@ -83,6 +85,12 @@ class Engine:
         self._request_ids = RequestIds(world.rng)
         # The whole mutable state is these fields.
         self.live: Live | None = None
+        self._serving: Live | None = None
+        """What connections live by: ``live``, or the variant of it that refuses when there is too much to do."""
+        self.sources = Sources(world.limits.connections_per_source)
+        self.overload = Overload(
+            world.limits.memory, world.memory, world.timers, self.open_connections, self._set_serving
+        )
         self._upstreams: dict[str, Upstream] = {}
         self._acceptors: dict[str, Acceptor] = {}
         """By listener name."""
@@ -131,6 +139,7 @@ class Engine:
         live.now = self._now
         live.own = frozenset(acceptor.address for acceptor in self._acceptors.values())
         self.live = live
+        self._set_serving()
         for upstream in leaving:
             upstream.retire()
         for acceptor in acceptors:
@@ -148,8 +157,14 @@ class Engine:
 
     def current(self) -> Live:
         """The configuration that a request beginning now lives by."""
-        assert self.live is not None
-        return self.live
+        assert self._serving is not None
+        return self._serving
+
+    def _set_serving(self) -> None:
+        """A new configuration, or a new answer to whether there is too much to do."""
+        self.counters.overload.set(1 if self.overload.active else 0)
+        live = self.live
+        self._serving = refusing(live, self.counters) if live is not None and self.overload.active else live
 
     def _plan_bindings(self, live: Live) -> dict[str, Binding]:
         bindings: dict[str, Binding] = {}
@@ -254,6 +269,8 @@ class Engine:
             self._now = trio.lowlevel.current_clock().current_time
             if self.live is not None:
                 self.live.now = self._now
+                self._set_serving()
+            self.overload.start()
             for upstream in self._upstreams.values():
                 if isinstance(upstream, DnsUpstream):
                     upstream.start()
@@ -265,6 +282,7 @@ class Engine:
                     task_status.started()
                     await self._stopped.wait()
             finally:
+                self.overload.stop()
                 self._acceptor_nursery = None
                 for acceptor in self._acceptors.values():
                     acceptor.stop_listening()

@@ -21,10 +21,25 @@ class ProxyLimits:
     """Downstream connections of the whole proxy; more are closed at once."""
     connections_per_listener: int = 10_000
     """Downstream connections of one listener; more are closed at once."""
+    connections_per_source: int = 10_000
+    """Downstream connections of one client address (IPv6: of one /64, which is what a client has); more are
+    closed at once. Half of all, so that no stranger alone can take them (Envoy and nginx: none). 0: no limit."""
+    connection_age: float = 0.0
+    """How old a downstream connection that speaks HTTP may become, give or take a tenth; then it ends politely
+    (Envoy's max_connection_duration, off too). 0: no limit."""
+    memory: int = 0
+    """Resident bytes of the process beyond which requests are refused (503, flag OM) until it is a tenth below
+    again. 0: no limit of its own; the process then takes nine tenths of its cgroup's."""
     sniff_timeout: float = 15 * SECONDS
     """Silence of a client whose first bytes decide the filter chain (Envoy's listener_filters_timeout)."""
     handshake_timeout: float = 10 * SECONDS
     """A client's TLS handshake (Envoy: transport_socket_connect_timeout, off; nginx 60 s)."""
+    body_timeout: float = 0.0
+    """Within how long a client must have sent some of a request's body that it was waited for; then: 408.
+    It counts for bodies whose end is foreseeable: not for gRPC, tunnels and HTTP/2 bodies without a length.
+    A gateway has 60 s (nginx client_body_timeout). 0: none, as Envoy."""
+    body_rate: int = 240
+    """Bytes per second that "some" means (Kestrel's MinRequestBodyDataRate has as many)."""
     replay_bytes: int = 1 * MIB
     """Of a request body that are kept for another try (Envoy's per_connection_buffer_limit_bytes)."""
     dns_refresh: float = 60 * SECONDS
@@ -34,7 +49,7 @@ class ProxyLimits:
     destinations: int = 1024
     """Idle destinations remembered by a passthrough cluster."""
     drain_timeout: float = 30 * SECONDS
-    """For exchanges under way when the proxy or a listener drains; then they are cut."""
+    """By --drain-timeout. For exchanges under way when the proxy or a listener drains; then they are cut."""
     drain_grace: float = 0.0
     """How long a draining proxy goes on accepting while it already says that it is not ready."""
     tcp_half_close_timeout: float = 60 * SECONDS

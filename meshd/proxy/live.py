@@ -8,7 +8,7 @@ once it is the engine's; requests that were begun with it end with it.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -37,7 +37,7 @@ from meshd.proxy.retry import RetryPlan
 from meshd.proxy.router import RouteEntry, Router, Selector
 from meshd.proxy.upstream.upstream import Upstream
 from meshd.proxy.world import ProxyWorld
-from meshd.snapshot.chains import needs_inspection
+from meshd.snapshot.chains import VIRTUAL_OUTBOUND, needs_inspection, select_listener, terminates_tls
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, HttpManager, Listener, TcpProxy
 from meshd.snapshot.route import Route
@@ -97,6 +97,10 @@ class LiveListener:
     inspects_http: bool
     """Whether plaintext is HTTP decides something."""
 
+    def inspects_at(self, port: int) -> bool:
+        """``inspects`` for a connection that was captured on its way to this port: a server there may speak first."""
+        return needs_inspection(self.listener, port) or terminates_tls(self.listener, port)
+
 
 @attrs.define(eq=False)
 class Live:
@@ -104,6 +108,8 @@ class Live:
 
     snapshot: Snapshot
     listeners: Mapping[str, LiveListener]
+    outbound: Mapping[int, tuple[Listener, ...]]
+    """What captured connections go out by, for each port; 0 for every other port."""
     router: Router
     rng: random.Random
     timers: Timers
@@ -115,12 +121,21 @@ class Live:
     tcp_metrics: TcpMetrics
     date: DateLine
     logger: AccessLogger | None
+    slow_bodies: Callable[[str], None]
+    """Count a request body that came too slowly, by listener."""
     observe: Callable[[Exchange, float], None] | None = None
     now: Callable[[], float] = trio.current_time
     """trio's clock. The engine puts the clock's own method here: the detour by ``trio`` costs three calls."""
     upstreams: dict[str, Upstream] = attrs.Factory(dict)
     own: frozenset[Address] = frozenset()
     """Where this proxy itself listens."""
+
+    def listener_for(self, destination: Address) -> LiveListener | None:
+        """The listener of a connection that was captured on its way out."""
+        found = select_listener(
+            self.outbound.get(destination.port, self.outbound[0]), destination.host, destination.port
+        )
+        return self.listeners[found.name] if found is not None else None
 
     def is_own(self, address: Address) -> bool:
         """Would a connection to this address come back to this proxy?"""
@@ -150,10 +165,12 @@ def compile_live(
             raise ConfigError("two listeners have this name", origin=f"listener {listener.name}")
         listeners[listener.name] = _compile_listener(listener, router, context, world)
     telemetry = snapshot.telemetry
+    slow_bodies = ProxyCounters(world.registry).slow_bodies
     logs = world.log_writer is not None and telemetry.access_log.enabled
     return Live(
         snapshot=snapshot,
         listeners=listeners,
+        outbound=_outbound_by_port(snapshot.listeners),
         router=router,
         rng=world.rng,
         timers=world.timers,
@@ -167,8 +184,21 @@ def compile_live(
         logger=AccessLogger(telemetry.access_log, world.log_writer, world.wall_clock)
         if logs and world.log_writer is not None
         else None,
+        slow_bodies=lambda listener: slow_bodies.labels(listener).inc(),
         observe=world.observe,
     )
+
+
+def _outbound_by_port(listeners: Iterable[Listener]) -> dict[int, tuple[Listener, ...]]:
+    """Ports this process was given for one service (``--bind``) are no destinations of the mesh."""
+    rest: list[Listener] = []
+    found: dict[int, list[Listener]] = {0: []}
+    for listener in listeners:
+        if listener.name == VIRTUAL_OUTBOUND:
+            rest.append(listener)
+        elif listener.direction is Direction.OUTBOUND and (listener.host or not listener.bound):
+            found.setdefault(listener.port, []).append(listener)
+    return {port: (*each, *rest) for port, each in found.items()}
 
 
 def _compile_listener(listener: Listener, router: Router, context: FilterContext, world: ProxyWorld) -> LiveListener:

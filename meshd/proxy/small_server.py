@@ -1,6 +1,6 @@
 """A small HTTP server over a fixed table of paths: what admin, health and metrics ports are made of.
 
-With ``hosts`` it answers only those who name it by one of them (a browser that
+With ``names`` it answers only those who name it by one of them (a browser that
 was led here by DNS rebinding names it otherwise), and only pages of its own.
 Things are changed by POST alone.
 """
@@ -21,6 +21,7 @@ from meshd.http.server import serve_connection
 from meshd.http.serving import Drain
 from meshd.http.stream import ServerStream
 from meshd.net import connection as net
+from meshd.net.address import is_ip_literal
 from meshd.net.timers import Timers
 
 _log = logging.getLogger(__name__)
@@ -56,14 +57,26 @@ class Action:
     changes: bool = False
 
 
+@attrs.frozen
+class Names:
+    """By what a server may be called: names, and any IP literal when ``addresses`` (no DNS can lead anybody to those)."""
+
+    hosts: frozenset[str] = LOOPBACK_NAMES
+    addresses: bool = False
+
+    def take(self, host: str) -> bool:
+        """Is this one of them?"""
+        return host in self.hosts or (self.addresses and is_ip_literal(host))
+
+
 class SmallServer:
     """Answers a fixed table of paths. Made by ``modes``; ``serve`` belongs in the process's nursery."""
 
-    def __init__(self, routes: Mapping[str, Action], timers: Timers, *, hosts: frozenset[str] | None = None) -> None:
-        """``hosts``: the names by which it may be called; None: any."""
+    def __init__(self, routes: Mapping[str, Action], timers: Timers, *, names: Names | None = None) -> None:
+        """``names``: by which it may be called; None: any."""
         self._routes = routes
         self._timers = timers
-        self._hosts = hosts
+        self._names = names
         # The whole mutable state.
         self._open = 0
 
@@ -145,14 +158,16 @@ class SmallServer:
         return page if isinstance(page, Page) else await page
 
     def _refusal(self, head: RequestHead) -> str:
-        hosts = self._hosts
-        if hosts is None:
+        names = self._names
+        if names is None:
             return ""
-        if _host_of(head.authority) not in hosts:
-            return "this admin interface answers only to its own name (use localhost)"
+        host = _host_of(head.authority)
+        if not names.take(host):
+            own = ", ".join(sorted(names.hosts)) + (" or an IP address" if names.addresses else "")
+            return f"this admin interface answers only to its own names ({own}): call it by one of them"
         origin = head.headers.get(b"origin")
-        if origin is not None and _host_of(origin.partition(b"://")[2]) not in hosts:
-            return "no pages of other origins, please"
+        if origin is not None and not names.take(_host_of(origin.partition(b"://")[2])):
+            return "pages of other origins may not use this admin interface"
         return ""
 
     def _help(self) -> bytes:

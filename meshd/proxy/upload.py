@@ -7,6 +7,7 @@ the bound the try is final.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import trio
@@ -16,6 +17,7 @@ from meshd.http.head import Headers, RequestHead
 from meshd.http.stream import Body, ClientStream
 from meshd.proxy.exchange import ProxyExchange
 from meshd.proxy.reply import ClientGone, StreamIdle
+from meshd.proxy.slow_body import SlowBody
 
 
 class Upload:
@@ -33,6 +35,10 @@ class Upload:
         self._announced = False
         self._scope: trio.CancelScope | None = None
         self._stopped: trio.Event | None = None
+        self.waiting_since = math.inf
+        """When the present wait for the client began (trio's clock)."""
+        self.waited = 0.0
+        """Seconds of all waits for the client that have ended."""
         self._forget_if_long()
 
     @property
@@ -69,17 +75,23 @@ class Upload:
         scope: trio.CancelScope,
         stopped: trio.Event,
     ) -> None:
+        watch = SlowBody.watch(self, exchange)
         try:
             with scope:
                 await self._pump(stream, exchange)
         finally:
+            if watch is not None:
+                watch.end()
             stopped.set()
 
     async def _pump(self, stream: ClientStream, exchange: ProxyExchange) -> None:
-        body = self._body
+        body, now = self._body, exchange.live.now
         while not body.ended:
             try:
+                self.waiting_since = now()
                 data = await body.receive()
+                self.waited += now() - self.waiting_since
+                self.waiting_since = math.inf
             except DeadlineExceeded:
                 exchange.abort(StreamIdle())
                 return

@@ -11,6 +11,9 @@ so that a drain is a deadline on it.
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,20 +28,23 @@ from meshd.net import connection as net
 from meshd.net.address import Address
 from meshd.net.sniff import Sniffed, inspect
 from meshd.policy.exchange import ConnectionInfo
+from meshd.proxy.downstream.captured import Taken, take
 from meshd.proxy.downstream.http import HttpConnection
 from meshd.proxy.downstream.leaving import Chains, OnChain
 from meshd.proxy.downstream.tcp import TcpConnection
-from meshd.proxy.live import Live, LiveChain, LiveListener, Manager
+from meshd.proxy.live import Live, LiveChain, Manager
 from meshd.proxy.peer_metadata import namespace_of
 from meshd.proxy.reply import from_error, render
 from meshd.snapshot.chains import ConnectionFacts, select_chain
 from meshd.snapshot.common import Direction
-from meshd.snapshot.listener import HttpManager, Listener
+from meshd.snapshot.listener import HttpManager
 
 if TYPE_CHECKING:
     from meshd.proxy.engine import Engine
 
 _log = logging.getLogger(__name__)
+
+LOOP = "this proxy's own connections are captured: run it as the user that `meshd capture install --proxy-uid` names"
 
 _GONE = (OSError, trio.ClosedResourceError, trio.BrokenResourceError)
 
@@ -72,10 +78,11 @@ class Acceptor:
                         connection = await self._listener.accept()
                     except trio.ClosedResourceError:
                         break
-                    if self._full():
+                    source = self._admit(connection)
+                    if source is None:
                         connection.close()
                         continue
-                    connections.start_soon(self._serve, connection)
+                    connections.start_soon(self._serve, connection, source)
         finally:
             self.stop_listening()
             self.done.set()
@@ -91,7 +98,7 @@ class Acceptor:
         if live is not None:
             world = self._engine.world
             deadline = trio.current_time() + world.limits.drain_timeout
-            self._chains.adopt(live.listeners.get(self.name), world.timers, deadline)
+            self._chains.adopt(live.listeners, self.name, world.timers, deadline)
 
     def drain(self, deadline: float) -> None:
         """Stop listening, let exchanges under way end, and cut what is left at ``deadline`` (trio's clock)."""
@@ -101,21 +108,26 @@ class Acceptor:
         if self.connections is not None:
             self.connections.cancel_scope.deadline = self._deadline
 
-    def _full(self) -> bool:
+    def _admit(self, connection: net.Connection) -> str | None:
+        """Count a new connection if there may be one more; its source, see ``Sources``, or None."""
         engine = self._engine
         limits = engine.world.limits
+        reason = ""
         if self.open >= limits.connections_per_listener:
-            engine.counters.refused.labels(self.name, "listener_limit").inc()
-            return True
-        if engine.open_connections() >= limits.connections:
-            engine.counters.refused.labels(self.name, "limit").inc()
-            return True
-        return False
+            reason = "listener_limit"
+        elif engine.open_connections() >= limits.connections:
+            reason = "limit"
+        source = None if reason else engine.sources.enter(connection.peer.host)
+        if source is None:
+            engine.counters.refused.labels(self.name, reason or "source_limit").inc()
+            return None
+        # Here, not in its task, so that a burst is counted while it is accepted.
+        self.open += 1
+        return source
 
-    async def _serve(self, connection: net.Connection) -> None:
+    async def _serve(self, connection: net.Connection, source: str) -> None:
         engine = self._engine
         name = self.name
-        self.open += 1
         gauge = engine.counters.open.labels(name)
         gauge.inc()
         engine.counters.accepted.labels(name).inc()
@@ -140,16 +152,23 @@ class Acceptor:
         finally:
             connection.close()
             self.open -= 1
+            engine.sources.leave(source)
             gauge.inc(-1)
 
     async def _treat(self, connection: net.Connection) -> None:
         engine = self._engine
-        live = engine.live
-        listener = live.listeners.get(self.name) if live is not None else None
-        if live is None or listener is None:
+        if engine.live is None:
             return
-        port = _destination_port(listener.listener)
-        sniffed = await self._sniff(connection, listener)
+        live = engine.current()
+        listener = live.listeners.get(self.name)
+        if listener is None:
+            return
+        taken = take(connection, self.address, live, listener)
+        listener, port = taken.listener, taken.port
+        if taken.captured and engine.world.own_connections.made(connection.peer, connection.local, live.now()):
+            self._refuse(connection, "loop", LOOP)
+            return
+        sniffed = await self._sniff(connection, taken)
         facts = ConnectionFacts(
             destination_port=port,
             destination_ip=connection.local.host,
@@ -167,27 +186,31 @@ class Acceptor:
             if secured is None:
                 return
             connection = secured
-        info = _info(listener.listener, chain, connection, port, sniffed.server_name)
+        info = _info(taken, chain, connection, sniffed.server_name)
         for item in chain.filters:
             denial = item.accept(info)
             if denial is not None:
                 self._refuse(connection, "denied", denial.detail)
                 return
         if chain.manager is not None:
-            await self._serve_http(connection, info, chain.manager, self._enter(live, chain))
+            await self._serve_http(connection, info, chain.manager, self._enter(live, chain, taken))
+        elif engine.overload.active:
+            self._refuse(connection, "overload", "the proxy is short of memory")
         else:
-            await self._serve_opaque(TcpConnection(info, connection, live, chain), self._enter(live, chain))
+            await self._serve_opaque(TcpConnection(info, connection, live, chain), self._enter(live, chain, taken))
 
-    def _enter(self, live: Live, chain: LiveChain) -> OnChain:
+    def _enter(self, live: Live, chain: LiveChain, taken: Taken) -> OnChain:
         """Count a connection among its chain's, which may have left while hands were shaken."""
-        entered = self._chains.of(self.name, chain)
-        if self._engine.live is not live:
+        name = taken.listener.listener.name if taken.captured else self.name
+        entered = self._chains.of(name, chain, captured=taken.captured)
+        if self._engine.current() is not live:
             self.adopt()
         return entered
 
-    async def _sniff(self, connection: net.Connection, listener: LiveListener) -> Sniffed:
-        if not listener.inspects:
+    async def _sniff(self, connection: net.Connection, taken: Taken) -> Sniffed:
+        if not taken.inspects:
             return Sniffed()
+        listener = taken.listener
         timeout = listener.listener.detection_timeout or self._engine.world.limits.sniff_timeout
         with trio.move_on_after(timeout):
             return await inspect(connection, tls=True, http=listener.inspects_http)
@@ -235,16 +258,43 @@ class Acceptor:
             engine.counters.bugs.inc()
             _log.error("a bug in meshd", exc_info=error, extra={"listener": info.listener})
 
-        await serve_connection(
-            connection,
-            http.handle,
-            timers=engine.world.timers,
-            limits=limits_of(manager.http, engine.world.http_limits),
-            accept_http_10=manager.http.accept_http_10,
-            drain=entered.drain,
-            on_protocol_error=protocol_error,
-            on_bug=bug,
-        )
+        with self._ageing(entered.drain) as drain:
+            await serve_connection(
+                connection,
+                http.handle,
+                timers=engine.world.timers,
+                limits=limits_of(manager.http, engine.world.http_limits),
+                accept_http_10=manager.http.accept_http_10,
+                drain=drain,
+                on_protocol_error=protocol_error,
+                on_bug=bug,
+            )
+
+    @contextmanager
+    def _ageing(self, drain: Drain) -> Iterator[Drain]:
+        """What ends a connection: what ends all of its chain, or its age."""
+        engine = self._engine
+        age = engine.world.limits.connection_age
+        if not age:
+            yield drain
+            return
+        own = Drain()
+        counter = engine.counters.aged.labels(self.name)
+
+        def end() -> None:
+            counter.inc()
+            own.begin()
+
+        if drain.active:
+            own.begin()
+        drain.watch(own, own.begin)
+        # Connections made at one time must not all be made again at one time.
+        timer = engine.world.timers.after(age * (0.9 + 0.2 * engine.world.rng.random()), end)
+        try:
+            yield own
+        finally:
+            timer.cancel()
+            drain.forget(own)
 
     def _refuse(self, connection: net.Connection, reason: str, why: str) -> None:
         self._engine.counters.refused.labels(self.name, reason).inc()
@@ -259,32 +309,23 @@ def limits_of(http: HttpManager, limits: HttpLimits) -> HttpLimits:
     """The process's limits with what the configuration says for this chain."""
     return attrs.evolve(
         limits,
-        idle_timeout=http.idle_timeout,
+        idle_timeout=min(http.idle_timeout or math.inf, limits.idle_timeout or math.inf),
         header_timeout=http.request_headers_timeout or limits.header_timeout,
-        # Istio's 0 is "off"; a silent peer is then bounded as an idle connection is.
-        stream_idle_timeout=http.stream_idle_timeout or http.idle_timeout,
+        # Istio's 0 is "off"; a silent peer is then bounded by the process's own limit.
+        stream_idle_timeout=http.stream_idle_timeout or limits.stream_idle_timeout,
     )
 
 
-def _destination_port(listener: Listener) -> int:
-    """The port that policies and chains see: the application's when inbound, the mesh's otherwise."""
-    return listener.default_destination_port or listener.port
-
-
-def _info(
-    listener: Listener,
-    chain: LiveChain,
-    connection: net.Connection,
-    port: int,
-    server_name: str,
-) -> ConnectionInfo:
+def _info(taken: Taken, chain: LiveChain, connection: net.Connection, server_name: str) -> ConnectionInfo:
+    listener = taken.listener.listener
     tls = connection.tls
     principal = tls.peer_uri.removeprefix("spiffe://") if tls is not None else ""
     return ConnectionInfo(
         direction=listener.direction,
         peer=connection.peer,
         local=connection.local,
-        destination_port=port,
+        destination_port=taken.port,
+        captured=taken.captured,
         principal=principal,
         namespace=namespace_of(principal),
         server_name=server_name,

@@ -13,6 +13,8 @@ opaque ones are cut.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 import trio
 
@@ -28,6 +30,8 @@ class OnChain:
 
     listener: str
     chain: LiveChain
+    captured: bool = False
+    """Its connections were led here on their way to this listener, which is not the acceptor's own."""
     drain: Drain = attrs.field(factory=Drain)
     """Of its HTTP connections."""
     opaque: set[trio.CancelScope] = attrs.field(factory=set)
@@ -53,23 +57,30 @@ class Chains:
     def __init__(self, drain: Drain) -> None:
         """``drain``: of the acceptor; when it begins, every chain's does."""
         self._drain = drain
-        self._known: dict[tuple[str, DownstreamTls | None], OnChain] = {}
+        self._known: dict[tuple[str, str, DownstreamTls | None], OnChain] = {}
 
-    def of(self, listener: str, chain: LiveChain) -> OnChain:
+    def of(self, listener: str, chain: LiveChain, *, captured: bool = False) -> OnChain:
         """What a new connection of this chain belongs to."""
-        key = (chain.chain.kind, chain.chain.tls)
+        key = (listener if captured else "", chain.chain.kind, chain.chain.tls)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = OnChain(listener, chain)
+            known = self._known[key] = OnChain(listener, chain, captured)
             self._drain.watch(known, known.drain.begin)
             if self._drain.active:
                 known.drain.begin()
         return known
 
-    def adopt(self, listener: LiveListener | None, timers: Timers, deadline: float) -> None:
-        """A new configuration: end the connections of chains that it does not have any more."""
+    def adopt(self, listeners: Mapping[str, LiveListener], own: str, timers: Timers, deadline: float) -> None:
+        """A new configuration: end the connections of chains that it does not have any more.
+
+        Args:
+            listeners: All it has.
+            own: The name of the acceptor's.
+            timers: Call what is to be done later.
+            deadline: trio's clock.
+        """
         for key, known in list(self._known.items()):
-            if not known.stays(listener):
+            if not known.stays(listeners.get(known.listener if known.captured else own)):
                 del self._known[key]
                 self._drain.forget(known)
                 known.leave(timers, deadline)

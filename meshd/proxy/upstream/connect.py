@@ -95,7 +95,7 @@ class Connector:
 
     async def _dial(self, cluster: Cluster, host: Host, alpn: tuple[str, ...]) -> Connection:
         try:
-            connection = await self.network.connect(host.address)
+            connection = await self.network.connect(host.address, source=host.source)
         except (ConnectionLost, OSError) as error:
             raise _failed("remote connection failure", str(error)) from error
         if not secured(cluster, host.endpoint):
