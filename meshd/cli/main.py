@@ -13,8 +13,10 @@ import gc
 
 gc.disable()
 
+import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -25,6 +27,8 @@ from meshd.errors import ConfigError, MeshdError, StartError
 
 UNUSABLE_CONFIGURATION = 65
 INTERRUPTED = 130
+CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""What a disk says of output that it does not take."""
 
 app = typer.Typer(
     name="meshd",
@@ -76,17 +80,42 @@ app.command("version")(version.version)
 
 def main() -> NoReturn:
     """Run the command line and exit with the right code."""
+    mend_output()
     try:
-        app(prog_name="meshd")
+        try:
+            app(prog_name="meshd")
+        finally:
+            # What is still kept back is written while there is somebody to tell of a full disk.
+            sys.stdout.flush()
     except MeshdError as error:
         fail(error)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has enough (`meshd ... | head`); the interpreter must not complain while closing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE or error.filename is not None:
+            raise
+        give_up_output()
+        print(f"meshd: the output cannot be written: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
+
+
+def mend_output() -> None:
+    """Make output possible that started without: closed (``>&-``), or in an encoding that lacks a character."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Else the next file that is opened would take its number.
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  as long as the process
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def give_up_output() -> None:
+    """What is kept back goes nowhere, and the interpreter does not complain of it while closing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: MeshdError) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +17,8 @@ from meshd.control.analysis.catalog import ANALYSES, ON_REQUEST, run
 from meshd.control.analysis.facts import Facts
 from meshd.control.analysis.suppression import Suppression, annotated, is_quiet
 from meshd.control.finding import CANNOT_BE_READ, Finding
-from meshd.modes.offline import STDIN, Loaded, load
+from meshd.modes.offline import Loaded, load
+from meshd.modes.texts import STDIN, standard_input
 
 VALIDATION: Final = "schema.ValidationAnalyzer."
 """What Istio calls the validation of a kind, the kind's name behind it."""
@@ -75,7 +75,7 @@ def analyse(request: Request, now: datetime | None = None) -> Report:
         request: What to do.
         now: The present, to tell expired certificates.
     """
-    stdin = sys.stdin.buffer.read() if STDIN in (str(path) for path in request.paths) else None
+    stdin = standard_input() if STDIN in (str(path) for path in request.paths) else None
     loaded = load(
         request.paths,
         request.mesh_config,

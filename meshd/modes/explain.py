@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meshd.api.yaml import parse
 from meshd.control.finding import Finding
 from meshd.errors import StartError
 from meshd.explain.call import QuestionError
 from meshd.explain.explain import Explanation
 from meshd.explain.question import Question
 from meshd.explain.world import World
-from meshd.modes.offline import STDIN, load
+from meshd.modes.offline import load
+from meshd.modes.texts import STDIN, read_file, standard_input
 
 UNUSABLE = 65
 MOST_CALLS = 10_000
@@ -31,7 +32,7 @@ def world_of(
     Raises:
         StartError: there is nothing that could be used (exit code 65).
     """
-    stdin = sys.stdin.buffer.read() if any(str(path) == STDIN for path in paths) else None
+    stdin = standard_input() if any(str(path) == STDIN for path in paths) else None
     loaded = load(paths, mesh_config, mesh_networks, stdin)
     if not loaded.documents and loaded.errors:
         raise StartError("; ".join(str(finding) for finding in loaded.errors[:5]), exit_code=UNUSABLE)
@@ -66,13 +67,14 @@ def questions(file: Path, flags: Mapping[str, Any]) -> tuple[Question, ...]:
     Raises:
         QuestionError: it is none; says which call.
     """
-    import yaml
-
     try:
-        text = sys.stdin.read() if str(file) == STDIN else file.read_text(encoding="utf-8")
-        found: Any = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise QuestionError(f"{file}: {' '.join(str(error).split())}") from error
+        text = standard_input() if str(file) == STDIN else read_file(file)
+    except OSError as error:
+        raise QuestionError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    parsed = parse(text)
+    for mistake in parsed.mistakes:
+        raise QuestionError(f"{file}:{mistake.line}:{mistake.column}: {mistake}")
+    found: Any = parsed.trees[0].value if len(parsed.trees) == 1 else None
     if not isinstance(found, list) or not found:
         raise QuestionError(f"{file}: expected a list of calls, each with a url")
     if len(found) > MOST_CALLS:

@@ -22,8 +22,10 @@ from meshd.control.finding import CANNOT_BE_READ, Finding, of_loading, of_proble
 from meshd.control.merge import combine, settle
 from meshd.control.sources.source import Entry, SourceSet, read_entries
 from meshd.control.store.directory import SUFFIXES, DirectoryStore
+from meshd.modes.texts import STDIN, read_file
 
-STDIN: Final = "-"
+__all__ = ["STDIN", "STDIN_NAME", "Loaded", "load"]
+
 STDIN_NAME: Final = "<stdin>"
 """What standard input is called in origins."""
 
@@ -114,7 +116,7 @@ def _settled(entries: Sequence[Entry], findings: Iterable[Finding]) -> Loaded:
 def _apply_settings(loader: Loader, entries: list[Entry], findings: list[Finding], name: str, file: str) -> None:
     """Let one file of mesh settings take the place of what the ConfigMap ``istio`` says."""
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = read_file(file).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         findings.append(Finding(CANNOT_BE_READ, Level.ERROR, f"cannot be read: {why}", origin=Origin(file)))
