@@ -255,6 +255,8 @@ class OperatorApi:
         try:
             if _host(stream.request.authority) not in self._names:
                 answer = _refused(Refusal(421, "misdirected", "this is not a name of the control plane"))
+            elif not self._own_page(stream):
+                answer = _refused(Refusal(403, "from_a_page", "pages of other origins may not ask the control plane"))
             elif stream.request.method == b"POST" and _path(stream) == "/debug/explain":
                 answer = await explained(self._parts, await _read_body(stream, self._parts.limits))
             elif stream.request.method not in (b"GET", b"HEAD"):
@@ -266,6 +268,11 @@ class OperatorApi:
             await _respond(stream, _refused(refusal))
         except (ConnectionLost, DeadlineExceeded, ProtocolError) as error:
             stream.abort(error)
+
+    def _own_page(self, stream: ServerStream) -> bool:
+        """Whether nobody's page asks, or one of the control plane's own."""
+        origin = stream.request.headers.get(b"origin")
+        return origin is None or _host(origin.partition(b"://")[2]) in self._names
 
     async def _answer(self, path: str) -> Answer:
         plain = (b"content-type", b"text/plain; charset=utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -28,6 +28,11 @@ class Question:
     told: Told = Told()
 
     def __attrs_post_init__(self) -> None:
+        try:
+            for text in _texts(attrs.astuple(self)):
+                text.encode()
+        except UnicodeEncodeError as error:
+            raise QuestionError(f"{error.object!r} is no text: it holds what is no character") from error
         if self.mode and self.mode not in MODES:
             raise QuestionError(f"--mode {self.mode!r}: expected {', '.join(MODES)}")
         if self.sender and self.through:
@@ -94,6 +99,15 @@ class Question:
 
 _TOLD: Final = ("address", "protocol", "tls", "sni", "alpn", "peer", "client")
 KEYS: Final = ("method", "url", "from", "through", "mode", "labels", "namespace", "proxy-ip", "headers", *_TOLD)
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    """Every text within tuples."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        else:
+            yield from _texts(value)
 
 
 def _text(said: Mapping[str, Any], key: str) -> str:

@@ -21,6 +21,9 @@ from meshd.snapshot.snapshot import Snapshot
 
 Labels = tuple[tuple[str, str], ...]
 
+MOST_SCOPES = 64
+"""How many proxies' snapshots are kept: somebody may ask for any number of namespaces and labels."""
+
 
 @attrs.define(eq=False)
 class World:
@@ -58,6 +61,9 @@ class World:
         """What a proxy is given."""
         found = self._snapshots.get(scope)
         if found is None:
+            if len(self._snapshots) >= MOST_SCOPES:
+                self._snapshots.clear()
+                self._memo = Memo()
             found = self._snapshots[scope] = compile_snapshot(self.mesh, scope, self._memo)
         return found
 

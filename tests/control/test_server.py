@@ -431,10 +431,14 @@ async def ask_operators(
     *,
     method: bytes = b"GET",
     body: bytes = b"",
+    origin: bytes = b"",
 ) -> tuple[int, bytes]:
     client = H1ClientConnection(await control.network.connect(OPERATORS))
     stream = client.open()
-    await stream.send_head(RequestHead(method, path.encode(), host, length=len(body)), body, end=True)
+    request = RequestHead(method, path.encode(), host, length=len(body))
+    if origin:
+        request.headers.add(b"origin", origin)
+    await stream.send_head(request, body, end=True)
     head = await stream.receive_head()
     answer = b""
     while piece := await stream.body.receive():
@@ -492,6 +496,13 @@ async def test_explanations_at_the_operators_port(tmp_path: Path, nursery: trio.
     assert (await ask_operators(control, "/debug/explain", method=b"POST"))[0] == 400
     assert (await ask_operators(control, "/debug/explain"))[0] == 404
     assert (await ask_operators(control, "/debug/explain", b"evil.example", method=b"POST", body=b"a"))[0] == 421
+
+
+async def test_pages_of_others_ask_nothing_at_the_operators_port(tmp_path: Path, nursery: trio.Nursery) -> None:
+    control = await explaining(tmp_path, nursery)
+    for origin, status in ((b"http://localhost:15014", 200), (b"http://evil.example", 403), (b"null", 403)):
+        asked = await ask_operators(control, "/debug/explain", method=b"POST", body=b"abc", origin=origin)
+        assert asked[0] == status
 
 
 async def test_a_control_plane_without_explanations(control: ControlRig) -> None:

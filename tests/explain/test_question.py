@@ -43,6 +43,9 @@ def test_headers_in_each_form() -> None:
         ({"url": "x", "headers": [["a"]]}, "expected text"),
         ({"url": "x", "labels": "app"}, "expected KEY=VALUE"),
         ({"url": "x", "labels": 5}, "expected a mapping or a list"),
+        ({"url": "http://a/\ud800"}, "is no text"),
+        ({"url": "x", "headers": {"a": "\udcff"}}, "is no text"),
+        ({"url": "x", "tls": "tls", "sni": "\ud800"}, "is no text"),
     ],
 )
 def test_no_question(said: dict[str, object], message: str) -> None:

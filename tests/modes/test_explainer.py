@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import trio
+import trio.testing
 
 from meshd.api.document import Document
+from meshd.control.issuing import Refusal
+from meshd.control.scope import Scope
 from meshd.errors import ConfigError, StartError
 from meshd.explain.call import QuestionError
 from meshd.explain.question import Question
+from meshd.explain.world import MOST_SCOPES, World
 from meshd.modes import explain_remote
 from meshd.modes.explainer import MOST_CALLS, Explainer
 from tests.control.documents import documents
@@ -83,6 +88,37 @@ async def test_what_is_no_question(said: object, message: str) -> None:
 async def test_what_is_no_json(body: bytes) -> None:
     with pytest.raises(ConfigError, match="is no JSON"):
         await explainer([()]).answer(body)
+
+
+async def test_too_much_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    async def slowly(function: Callable[[], T], /) -> T:
+        await trio.sleep(1)
+        return function()
+
+    asked = Explainer(lambda: documents(MESH), slowly, budget=2.5)
+    assert len(await ask(asked, {"calls": [CALL] * 3})) == 3
+    with pytest.raises(Refusal, match=r"3 of 9 calls were answered within 2.5 s") as raised:
+        await ask(asked, {"calls": [CALL] * 9})
+    assert (raised.value.status, raised.value.mend) == (503, "ask for fewer calls at once")
+
+
+async def test_a_bug_in_an_explanation_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    present: list[tuple[Document, ...]] = [(None,)]  # type: ignore[list-item]
+    asked = explainer(present)
+    with pytest.raises(Refusal, match="a bug of meshd") as raised:
+        await ask(asked, {"calls": [CALL]})
+    assert raised.value.status == 500
+    assert "this is a bug of meshd" in caplog.text
+    present.append(documents(MESH))
+    assert len(await ask(asked, {"calls": [CALL]})) == 1
+
+
+def test_a_world_keeps_few_proxies_of_many_that_are_asked_for() -> None:
+    world = World.of(documents(MESH))
+    for number in range(MOST_SCOPES + 5):
+        assert world.snapshot(Scope(namespace=f"n{number}")).listeners
+    assert len(world._snapshots) <= MOST_SCOPES
+    assert world.snapshot(Scope(namespace="n0")) == World.of(documents(MESH)).snapshot(Scope(namespace="n0"))
 
 
 def test_many_calls_go_in_portions() -> None:
