@@ -141,11 +141,10 @@ def catalog() -> tuple[Analysis, ...]:
     analyses = [*ANALYSES, *ON_REQUEST]
     known = {analysis.name for analysis in analyses}
     validations = [
-        Analysis(
-            f"{VALIDATION}{kind.name}", f"each {kind.name} keeps the rules of its kind", ("IST0106", "IST0133"), _none
-        )
-        for kind in KINDS
-        if f"{VALIDATION}{kind.name}" not in known
+        Analysis(f"{VALIDATION}{name}", f"each {name} keeps the rules of its kind", ("IST0106", "IST0133"), _none)
+        # Istio's Gateway and the Gateway API's share a name.
+        for name in dict.fromkeys(kind.name for kind in KINDS)
+        if f"{VALIDATION}{name}" not in known
     ]
     return tuple(sorted((*analyses, *validations), key=lambda analysis: analysis.name))
 
