@@ -18,7 +18,7 @@ import attrs
 
 from meshd.api import security as api
 from meshd.control.compiler import names, trust
-from meshd.control.mesh import Owned
+from meshd.control.owned import Owned
 from meshd.control.workloads import selects
 from meshd.snapshot.common import MatchKind, StringMatch
 from meshd.snapshot.policy import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshd.api.security import MutualTLSMode, PeerAuthentication
 from meshd.control.compiler import names
 from meshd.control.compiler.peer_authn import mode_at
-from meshd.control.mesh import Owned
+from meshd.control.owned import Owned
 from meshd.control.scope import peer_of, spiffe_id
 from meshd.control.services import Service
 from meshd.control.workloads import Backend, Backends, selects

@@ -21,7 +21,7 @@ from meshd.control.compiler.inbound_ports import UNIX, Served, destination_of, s
 from meshd.control.compiler.peer_authn import ports_set
 from meshd.control.compiler.world import World
 from meshd.control.hosts import is_ip
-from meshd.control.mesh import Owned
+from meshd.control.owned import Owned
 from meshd.control.services import Protocol
 from meshd.snapshot.cluster import Cluster, Discovery, Endpoint, EndpointGroup
 from meshd.snapshot.common import Direction

@@ -18,7 +18,7 @@ from meshd.control.compiler import names
 from meshd.control.compiler.clusters import rules_of
 from meshd.control.compiler.targets import targets_of
 from meshd.control.compiler.world import World
-from meshd.control.mesh import Owned
+from meshd.control.owned import Owned
 from meshd.control.scope import Scope
 from meshd.control.services import Port, Protocol, Service, protocol_of
 

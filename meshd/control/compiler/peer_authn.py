@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import attrs
 
 from meshd.api.security import MutualTLSMode, PeerAuthentication
-from meshd.control.mesh import ROOT_NAMESPACE, Owned
+from meshd.control.mesh import ROOT_NAMESPACE
+from meshd.control.owned import Owned
 from meshd.control.workloads import selects
 
 Policy = Owned[PeerAuthentication]
