@@ -24,6 +24,8 @@ from typing import Protocol
 
 import trio
 
+from meshd.net.outbox import Outbox
+
 READABLE = 0x001
 URGENT = 0x002
 WRITABLE = 0x004
@@ -50,6 +52,11 @@ class Poller(Protocol):
     edge_triggered: bool
     """False: call ``rearm`` after a read found nothing more, and before waiting to write."""
 
+    @property
+    def outbox(self) -> Outbox | None:
+        """Where small messages may wait for the end of a round of tasks; None where they may not."""
+        ...
+
     def register(self, sock: socket.socket, wake: Wake) -> None:
         """Begin to tell ``wake`` what becomes of a connected socket, until ``unregister``."""
         ...
@@ -73,6 +80,7 @@ class EdgePoller:
     edge_triggered = True
 
     def __init__(self) -> None:
+        self.outbox: Outbox | None = Outbox()
         # The whole mutable state: the epoll, and whom to tell by file descriptor.
         self._epoll = select.epoll()
         self._wakes: dict[int, Wake] = {}
@@ -98,6 +106,8 @@ class EdgePoller:
         """See ``Poller.run``."""
         task_status.started()
         poll, wakes, fd = self._epoll.poll, self._wakes, self._epoll.fileno()
+        assert self.outbox is not None
+        self.outbox.start()
         try:
             while True:
                 await trio.lowlevel.wait_readable(fd)
@@ -106,6 +116,7 @@ class EdgePoller:
                     if wake is not None:
                         wake(flags)
         finally:
+            self.outbox.stop()
             self._epoll.close()
 
 
@@ -118,6 +129,8 @@ class LevelPoller:
     """
 
     edge_triggered = False
+    outbox: Outbox | None = None
+    """Whoever is asked again for each wait cannot be told by an edge that a held message may go on."""
 
     def __init__(self) -> None:
         # The whole mutable state: whom to tell, the waits under way (of each kind

@@ -13,6 +13,11 @@ with a ``Poller``.
   The second is not proof once the peer has ended its stream or sent urgent
   data (no further edge will come), so from then on (``_eager``) only EAGAIN
   counts.
+- A small message that ``send_nowait`` takes may be *held* (``_held``) until the
+  present round of tasks is over (``net/outbox.py``): several become one write.
+  Whatever else sends, ends or closes lets it go first. What the kernel does not
+  take of it then (``_rest``) follows when it is writable; until then
+  ``send_nowait`` takes nothing, and ``send`` waits behind it.
 - A *parked* task is in ``_reader`` or ``_writer``. Whoever takes it out of
   there, poller or cancellation, and nobody else, reschedules it: so never twice.
 - *Closing* closes the descriptor and latches everything: whoever wakes, or comes
@@ -54,6 +59,9 @@ DRAIN_TIME = 1 * SECONDS
 """How much and how long ``aclose`` reads on, so that our last words are not lost to a reset.
 Envoy's ``delayed_close_timeout`` is 1 s."""
 
+HELD = 16 * KIB
+"""The most that is held for one connection; a larger message is sent at once."""
+
 _ENDED = PEER_ENDED | HUNG_UP | FAILED
 _CAN_READ = READABLE | URGENT | _ENDED
 _CAN_WRITE = WRITABLE | HUNG_UP | FAILED
@@ -74,13 +82,16 @@ class SocketConnection:
         "_eof_sent",
         "_error",
         "_full_reads",
+        "_held",
         "_lost",
+        "_outbox",
         "_poller",
         "_pushed",
         "_readable",
         "_reader",
         "_rearm",
         "_recv",
+        "_rest",
         "_send",
         "_sock",
         "_writable",
@@ -101,6 +112,9 @@ class SocketConnection:
         self._send = sock.send
         self._poller = poller
         self._rearm = None if poller.edge_triggered else poller.rearm
+        self._outbox = poller.outbox
+        self._held = b""
+        self._rest: memoryview | None = None
         self._pushed = b""
         self._readable = False
         self._writable = True
@@ -158,9 +172,29 @@ class SocketConnection:
         return data
 
     def send_nowait(self, data: bytes) -> int:
-        """See ``Connection.send_nowait``."""
+        """See ``Connection.send_nowait``; what is taken may be held until the present round of tasks is over."""
         if self._writer is not None:
             raise trio.BusyResourceError("another task is sending on this connection")
+        outbox = self._outbox
+        held = self._held
+        if outbox is None or self._rest is not None or len(held) + len(data) > HELD or not outbox.open:
+            return self._send_now(data)
+        if self._error is not None:
+            raise self._error
+        if self._eof_sent:
+            raise trio.ClosedResourceError("the end of this stream was already sent")
+        if held:
+            self._held = held + data
+        elif data:
+            self._held = data
+            outbox.add(self._release)
+        return len(data)
+
+    def _send_now(self, data: bytes) -> int:
+        if self._held:
+            self._release()
+        if self._rest is not None:
+            return 0
         try:
             return self._send(data)
         except BlockingIOError:
@@ -170,11 +204,40 @@ class SocketConnection:
 
     async def send(self, data: bytes) -> None:
         """See ``Connection.send``."""
-        sent = self.send_nowait(data)
+        if self._writer is not None:
+            raise trio.BusyResourceError("another task is sending on this connection")
+        sent = self._send_now(data)
         if sent < len(data):
             await self._send_rest(memoryview(data)[sent:])
 
+    def _release(self) -> None:
+        """Send what is held. Called by the outbox: a failure is kept for whoever comes next."""
+        data, self._held = self._held, b""
+        if data:
+            self._go_on(memoryview(data))
+
+    def _go_on(self, rest: memoryview) -> None:
+        """Send what nobody waits for."""
+        try:
+            rest = rest[self._send(rest) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._rest = None
+            if self._error is None:
+                self._explain(error)
+                # Not from here: Trio may be about to sleep.
+                trio.lowlevel.current_trio_token().run_sync_soon(self._wake_parked)
+            return
+        self._rest = rest or None
+        if rest:
+            self._writable = False
+
     async def _send_rest(self, rest: memoryview) -> None:
+        if self._rest is not None:
+            # What was held goes first, and is waited for here from now on.
+            rest = memoryview(bytes(self._rest) + bytes(rest))
+            self._rest = None
         while rest:
             self._writable = False
             if self._rearm is not None:
@@ -195,6 +258,10 @@ class SocketConnection:
             raise trio.BusyResourceError("another task is sending on this connection")
         if self._eof_sent and self._error is None:
             return
+        if self._held:
+            self._release()
+        if self._rest is not None:
+            await self._send_rest(memoryview(b""))
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -212,14 +279,24 @@ class SocketConnection:
     def abort(self, error: Exception) -> None:
         """See ``Connection.abort``: the peer gets a reset."""
         if self._error is None:
-            with contextlib.suppress(OSError):  # the BSDs refuse it once the peer has gone
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            self._reset()
             self._shut(error)
+
+    def _reset(self) -> None:
+        """Let the peer be told by a reset when this is closed."""
+        with contextlib.suppress(OSError):  # the BSDs refuse it once the peer has gone
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
 
     def close(self) -> None:
         """See ``Connection.close``. The kernel still delivers what was sent, unless bytes were left unread."""
-        if self._error is None:
-            self._shut(trio.ClosedResourceError("this connection was closed"))
+        if self._error is not None:
+            return
+        if self._held:
+            self._release()
+        if self._rest is not None:
+            # What was cut must not look whole.
+            self._reset()
+        self._shut(trio.ClosedResourceError("this connection was closed"))
 
     async def aclose(self) -> None:
         """See ``Connection.aclose``; at most ``DRAIN_BYTES`` and ``DRAIN_TIME``.
@@ -251,7 +328,8 @@ class SocketConnection:
         self._error = error
         self._poller.unregister(self._sock)
         self._sock.close()
-        self._pushed = b""
+        self._pushed = self._held = b""
+        self._rest = None
         self._readable = self._writable = True
         self._wake_parked()
 
@@ -280,6 +358,8 @@ class SocketConnection:
                 callback()
         if flags & _CAN_WRITE:
             self._writable = True
+            if self._rest is not None:
+                self._go_on(self._rest)
             writer = self._writer
             if writer is not None:
                 self._writer = None

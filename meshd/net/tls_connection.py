@@ -214,7 +214,10 @@ class TlsConnection:
         """See ``Connection.send``: encrypted and sent in one go, ``SEND_CHUNK`` at a time."""
         if len(data) <= SEND_CHUNK:
             self._write(data)
-            await self._transport.send(self._outgoing.read())
+            wire = self._outgoing.read()
+            sent = self._transport.send_nowait(wire)
+            if sent < len(wire):
+                await self._transport.send(wire[sent:])
             return
         rest = memoryview(data)
         while rest:
