@@ -132,7 +132,7 @@ def _ending(explanation: Explanation) -> str:
     decision = explanation.hops[0].decision
     shares = [each for each in decision.shares if each.percent]
     if len(shares) > 1:
-        return "it goes to " + ", ".join(f"{_short(each.cluster)} ({each.percent:g} %)" for each in shares)
+        return "it goes to " + " or ".join(f"{_short(each.cluster)} ({each.percent:g} %)" for each in shares)
     return f"it goes to {_short(decision.cluster)}"
 
 
