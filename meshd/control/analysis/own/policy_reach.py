@@ -49,8 +49,8 @@ def reach_of(facts: Facts, document: Document) -> Reach | None:
     if isinstance(policy, AuthorizationPolicy) and (policy.targetRef is not None or policy.targetRefs):
         return None
     selector = dict(policy.selector.matchLabels) if policy.selector is not None else {}
-    # Workloads that are alike are judged once.
-    known = {each.labels: each for each in facts.workloads.selected(document.namespace, selector)}
+    # Workloads of a namespace that are alike are judged once.
+    known = {(each.namespace, each.labels): each for each in facts.workloads.selected(document.namespace, selector)}
     if not known:
         return Reach(((document.namespace, tuple(sorted(selector.items()))),))
     return Reach(

@@ -66,6 +66,18 @@ def test_identities_on_a_port_of_another_mode() -> None:
     assert codes(identities, denying, peers("STRICT", ports), A, serving) == ["MD0052"]
 
 
+@pytest.mark.parametrize("plain", ["one", "two"])
+def test_identities_of_workloads_that_are_alike_in_two_namespaces(plain: str) -> None:
+    """One policy of the root namespace is for both, and their ports take different things."""
+    denying = policy(
+        "AuthorizationPolicy", f"{{action: DENY, rules: [{source('namespaces: [x]')}]}}", namespace="istio-system"
+    )
+    strict = policy("PeerAuthentication", "{mtls: {mode: STRICT}}", name="all", namespace="istio-system")
+    lax = policy("PeerAuthentication", "{mtls: {mode: DISABLE}}", name="lax", namespace=plain)
+    alike = [workload("a", "app: a", namespace=namespace) for namespace in ("one", "two")]
+    assert codes(identities, denying, strict, lax, *alike) == ["MD0052"]
+
+
 HTTP_RULE = "{to: [{operation: {methods: [GET]}}]}"
 BOTH = service("a", "{name: http, port: 80}, {name: tcp-raw, port: 9000}", selector="app: a")
 
