@@ -66,6 +66,8 @@ class Mesh:
     request_authentications: tuple[Owned[RequestAuthentication], ...] = ()
     secrets: Mapping[tuple[str, str], Secret] = attrs.field(factory=dict, repr=False)
     """By namespace and name."""
+    gateway_secrets: frozenset[tuple[str, str]] = frozenset()
+    """Namespaces of proxies, each with the name of a certificate elsewhere that those may have."""
     config: MeshConfig = MeshConfig()
     domain: str = DOMAIN
     by_host: Mapping[str, tuple[Service, ...]] = attrs.field(
@@ -89,7 +91,7 @@ class Mesh:
         config = config_of(kinds.get("ConfigMap", ()))
         services, backends = _services(kinds, config)
         rules = _owned(kinds, "VirtualService", config.defaultVirtualServiceExportTo)
-        translated = translate(others, kinds.get("ServiceEntry", ()), config, DOMAIN)
+        translated = translate(others, kinds, config, DOMAIN)
         return cls(
             config=config,
             services=services,
@@ -101,6 +103,7 @@ class Mesh:
             peer_authentications=_owned(kinds, "PeerAuthentication"),
             authorization_policies=_owned(kinds, "AuthorizationPolicy"),
             request_authentications=_owned(kinds, "RequestAuthentication"),
+            gateway_secrets=translated.secrets,
             secrets={(each.namespace, each.name): each.resource for each in kinds.get("Secret", ())},
         )
 

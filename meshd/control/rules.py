@@ -162,5 +162,7 @@ def _publicity(rule: Owned[VirtualService], viewer: str) -> int:
 
 def _hosts(rule: Owned[VirtualService], domain: str, *, everything: bool) -> tuple[str, ...]:
     """Its hosts in full. ``*`` is for gateways: sidecars would take every service for it (Istio refuses it there)."""
-    hosts = (resolve(host, rule.namespace, domain) for host in rule.resource.hosts)
+    hosts: Iterable[str] = rule.resource.hosts
+    if not rule.gateway_api:
+        hosts = (resolve(host, rule.namespace, domain) for host in hosts)
     return tuple(host for host in hosts if everything or host != "*")

@@ -8,29 +8,39 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from meshd.api.kubernetes import Secret
-from meshd.control.compiler.secrets import CA_SUFFIX, KUBERNETES, version
+from meshd.control.compiler.secrets import CA_SUFFIX, KUBERNETES, place_of, version
 from meshd.control.scope import Scope
 from meshd.snapshot.protocol import SecretResponse
 
 
-def find_secret(secrets: Mapping[tuple[str, str], Secret], scope: Scope, name: str) -> SecretResponse | None:
-    """A secret as a snapshot names it, from the proxy's own namespace; None when there is none.
+def find_secret(
+    secrets: Mapping[tuple[str, str], Secret],
+    scope: Scope,
+    name: str,
+    elsewhere: Collection[tuple[str, str]] = (),
+) -> SecretResponse | None:
+    """A secret as a snapshot names it, that the proxy may have; None when there is none.
 
     Args:
         secrets: By namespace and name (``Mesh.secrets``).
         scope: Who asks.
-        name: ``kubernetes://NAME``. Files of the proxy's machine are none of ours.
+        name: ``kubernetes://NAME`` of the proxy's own namespace, or
+            ``kubernetes-gateway://NAMESPACE/NAME``. Files of the proxy's machine are none of ours.
+        elsewhere: What proxies of which namespaces may have beside (``Mesh.gateway_secrets``).
     """
-    if not name.startswith(KUBERNETES):
+    key = place_of(name, scope.namespace)
+    if key is None:
         return None
-    plain = name.removeprefix(KUBERNETES)
-    secret = secrets.get((scope.namespace, plain))
+    if not name.startswith(KUBERNETES) and (scope.namespace, name.removesuffix(CA_SUFFIX)) not in elsewhere:
+        return None
+    namespace, plain = key
+    secret = secrets.get(key)
     if secret is None and plain.endswith(CA_SUFFIX):
         # The roots may stand in the Secret of the certificate itself.
-        secret = secrets.get((scope.namespace, plain.removesuffix(CA_SUFFIX)))
+        secret = secrets.get((namespace, plain.removesuffix(CA_SUFFIX)))
     if secret is None:
         return None
     return SecretResponse(

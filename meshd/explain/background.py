@@ -82,12 +82,14 @@ def _servers(world: World, view: Viewpoint, call: Call, snapshot: Snapshot, deci
     name = call.sni or call.host
     mine = [each for each in placed if any(covers(host, name) for _, host in each.hosts)]
     for each in mine or placed:
-        resource = str(each.gateway)
+        resource, section = str(each.gateway), "servers"
         index = each.gateway.resource.servers.index(each.server)
+        if each.gateway.gateway_api:
+            (resource, index), section = each.gateway.http_origins[0], "listeners"
         hosts = ", ".join(each.server.hosts)
         port = each.server.port
         because = f"{port.protocol} {port.number} for {hosts}" + ("" if mine else f", and not for {name}")
-        file = world.places.of(resource, ("spec", "servers", index))
+        file = world.places.of(resource, ("spec", section, index))
         yield Seen("gateway", index, matched=bool(mine), because=because, name=resource, resource=resource, file=file)
 
 

@@ -136,6 +136,8 @@ class Decision:
     """The request's, as they go up."""
     response_headers: HeaderOperations = HeaderOperations()
     steps: tuple[Seen, ...] = ()
+    missing_status: int = 0
+    """What the route answers when its destination does not exist."""
 
     def to_json(self) -> dict[str, Any]:
         """As ``-o json`` has it: every field, always."""

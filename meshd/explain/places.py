@@ -25,9 +25,13 @@ RULES: Final = {
     ("VirtualService", "tcp"): ("spec", "tcp"),
     ("AuthorizationPolicy", "http"): ("spec", "rules"),
     ("HTTPRoute", "http"): ("spec", "rules"),
+    ("GRPCRoute", "http"): ("spec", "rules"),
+    ("TLSRoute", "tls"): ("spec", "rules"),
+    ("TLSRoute", "tcp"): ("spec", "rules"),
+    ("TCPRoute", "tcp"): ("spec", "rules"),
 }
 
-OF_GATEWAY_API: Final = frozenset({"HTTPRoute"})
+OF_GATEWAY_API: Final = frozenset({"HTTPRoute", "GRPCRoute"})
 """Kinds whose rules have ``matches``; those of a VirtualService have a ``match``."""
 
 Path = tuple[str | int, ...]

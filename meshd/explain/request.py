@@ -176,6 +176,7 @@ def _forward(entry: RouteEntry, forward: Forward, exchange: Exchange, decision: 
         if len(forward.clusters) > 1
         else (Share(target.cluster, 100.0),),
         mirrors=tuple(Share(each.cluster, each.percent.per_million / 10_000) for each in forward.mirrors),
+        missing_status=forward.missing_cluster_status,
         timeout=forward.timeout,
         retry=forward.retry,
         rewritten=Rewritten(

@@ -32,7 +32,8 @@ def go_up(
     cluster = next((each for each in snapshot.clusters if each.name == name), None)
     status = UNAVAILABLE if decision.route_config else 0
     if cluster is None:
-        reason = missing_cluster(name, UNAVAILABLE).reason
+        status = status and (decision.missing_status or status)
+        reason = missing_cluster(name, status or UNAVAILABLE).reason
         record(Step("cluster", -1, matched=False, because=reason, name=name))
         return attrs.evolve(refused(decision, Verdict.NO_HEALTHY_UPSTREAM, reason, status), flags=("NC",))
     endpoints = next((group.endpoints for group in snapshot.endpoints if group.cluster == name), ())

@@ -50,6 +50,7 @@ from meshd.modes.settings import CaFiles, ControlSettings
 from meshd.net.address import Address
 from meshd.net.connection import Listener
 from meshd.snapshot import wire
+from meshd.snapshot.protocol import SecretResponse
 from meshd.snapshot.snapshot import Snapshot
 from meshd.telemetry.metrics import Registry
 
@@ -114,11 +115,16 @@ def open_office(
         publisher=publisher,
         wall_clock=world.wall_clock,
         epoch=tokens_of_chance.token_hex(8),
-        secrets=lambda scope, name: find_secret(publisher.mesh.secrets, scope, name) if publisher.mesh else None,
+        secrets=partial(_secret, publisher),
         explain=explain,
         count=lambda endpoint, status: answers.labels(endpoint, str(status)).inc(),
     )
     return Office(authority, identity, audit, nodes, publisher, ControlApi(parts), parts, secret, registry)
+
+
+def _secret(publisher: Publisher[Any, Scope], scope: Scope, name: str) -> SecretResponse | None:
+    mesh = publisher.mesh
+    return None if mesh is None else find_secret(mesh.secrets, scope, name, mesh.gateway_secrets)
 
 
 def _read_ca(files: CaFiles) -> CaMaterial:

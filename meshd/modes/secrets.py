@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from meshd.certs.keystore import SecretMaterial
-from meshd.control.compiler.secrets import KUBERNETES
+from meshd.control.compiler.secrets import KUBERNETES, place_of
 from meshd.control.mesh import Mesh
 from meshd.control.scope import Scope
 from meshd.control.secrets import find_secret
@@ -22,14 +22,18 @@ class MeshSecrets(Mapping[str, Secret]):
     mesh: Mesh | None = None
 
     def __getitem__(self, name: str) -> Secret:
-        found = find_secret(self.mesh.secrets, self.scope, name) if self.mesh is not None else None
+        mesh = self.mesh
+        found = None if mesh is None else find_secret(mesh.secrets, self.scope, name, mesh.gateway_secrets)
         if found is None:
             raise KeyError(name)
         return SecretMaterial(found.name, found.version, found.certificate, found.key, found.ca)
 
     def __iter__(self) -> Iterator[str]:
-        known = self.mesh.secrets if self.mesh is not None else {}
-        return (f"{KUBERNETES}{name}" for namespace, name in known if namespace == self.scope.namespace)
+        mesh, own = self.mesh, self.scope.namespace
+        if mesh is not None:
+            yield from (f"{KUBERNETES}{name}" for namespace, name in mesh.secrets if namespace == own)
+            named = sorted(name for namespace, name in mesh.gateway_secrets if namespace == own)
+            yield from (name for name in named if place_of(name, own) in mesh.secrets)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -220,4 +220,4 @@ class GatewayClass:
     parametersRef: ParametersReference | None = None
     description: str | None = None
 
-    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"parametersRef"})
+    IRRELEVANT: ClassVar[frozenset[str]] = frozenset({"parametersRef", "description"})

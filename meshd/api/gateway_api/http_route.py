@@ -247,4 +247,4 @@ class HTTPRoute:
     rules: tuple[HTTPRouteRule, ...] = (HTTPRouteRule(),)
     useDefaultGateways: str | None = None
 
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"useDefaultGateways", "hostnames"})
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"useDefaultGateways"})

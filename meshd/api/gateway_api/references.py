@@ -5,7 +5,7 @@ Source: ``apis/v1/{shared_types,object_reference_types,httproute_types}.go`` of 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import attrs
 
@@ -29,8 +29,6 @@ class ParentReference:
     namespace: str | None = None
     sectionName: str | None = None
     port: Int32 | None = None
-
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"sectionName"})
 
 
 @attrs.frozen

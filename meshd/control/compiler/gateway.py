@@ -83,7 +83,17 @@ def compile_gateway(world: World, guard: Guard) -> Compiled:
         if chains:
             numbers = tuple(sorted({each.server.port.number for each in placed} - {port}))
             name = names.listener(bind, port)
-            listeners.append(Listener(name, port, Direction.GATEWAY, chains, host=bind, server_ports=numbers))
+            listeners.append(
+                Listener(
+                    name,
+                    port,
+                    Direction.GATEWAY,
+                    chains,
+                    host=bind,
+                    server_ports=numbers,
+                    proxy_protocol=maker.edge.proxy_protocol,
+                )
+            )
     used = _used_clusters(listeners, tables.values())
     hosts = {name.rpartition("|")[2] for name in used}
     services = [each for host, each in world.services.items() if host in hosts]
@@ -171,10 +181,10 @@ def _table(maker: _Maker, placed: list[Placed]) -> RouteTable:
             if not names_here:
                 continue
             # A VirtualService has the routes of the first server of a Gateway that it appears at (Istio).
-            source = f"{server.name} {bound.rule}"
+            source = f"{server.name} {bound.rule} {' '.join(bound.hosts)}"
             if source not in made:
                 made[source] = maker.world.routes(bound.rule, port, server.name)
-            if not made[source]:
+            if not made[source] and not _set_apart(bound):
                 continue
             for name in names_here:
                 host = hosts.setdefault(name, _Host(port))
@@ -187,6 +197,12 @@ def _table(maker: _Maker, placed: list[Placed]) -> RouteTable:
         VirtualHost(names.virtual_host("blackhole", _port(placed)), ("*",), ())
     ]
     return RouteTable(placed[0].table, tuple(sorted(virtual_hosts, key=lambda host: host.name)))
+
+
+def _set_apart(bound: Bound) -> bool:
+    """Whether a host has no routes so that those of less specific listeners of the Gateway API are not taken for its."""
+    spec = bound.rule.resource
+    return bound.rule.gateway_api and not (spec.http or spec.tls or spec.tcp)
 
 
 def _port(placed: list[Placed]) -> int:

@@ -17,6 +17,7 @@ import attrs
 
 from meshd.api.networking.gateway import Gateway, Server, ServerTLSmode
 from meshd.control.compiler.targets import Target
+from meshd.control.gateway_api.names import GATEWAY_NAME, GATEWAY_SERVICE
 from meshd.control.hosts import narrower, overlaps
 from meshd.control.mesh import Owned
 from meshd.control.rules import Bound
@@ -24,9 +25,6 @@ from meshd.control.workloads import selects
 
 PLAIN_HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
 PASSED_THROUGH: Final = frozenset({ServerTLSmode.PASSTHROUGH, ServerTLSmode.AUTO_PASSTHROUGH})
-
-GATEWAY_SERVICE: Final = "internal.istio.io/gateway-service"
-"""Annotation of a Gateway: the services it is for, in place of a selector."""
 
 HTTP: Final = "http"
 HTTPS: Final = "https"
@@ -125,9 +123,15 @@ def servers_of(
             for server in gateway.resource.servers:
                 for port in sorted({each.number for each in mine if each.port.number == server.port.number}):
                     yield Placed(gateway, server, port)
-        elif selects(gateway.resource.selector.items(), known):
+        elif _means(gateway, known):
             for server in gateway.resource.servers:
                 yield Placed(gateway, server, _translated(server.port.number, targets))
+
+
+def _means(gateway: Owned[Gateway], labels: dict[str, str]) -> bool:
+    if gateway.gateway_api and GATEWAY_NAME in labels:
+        return labels[GATEWAY_NAME] == gateway.annotations.get(GATEWAY_NAME)
+    return selects(gateway.resource.selector.items(), labels)
 
 
 def _translated(number: int, targets: Iterable[Target]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from meshd.api.kubernetes import Secret
+from meshd.control.gateway_api.names import CREDENTIAL
 from meshd.snapshot.listener import DownstreamTls, Listener
 from meshd.snapshot.snapshot import SecretRef
 
@@ -36,16 +37,32 @@ def root_file(path: str) -> str:
 def secret_refs(
     names: Iterable[str], namespace: str, secrets: Mapping[tuple[str, str], Secret]
 ) -> tuple[SecretRef, ...]:
-    """References to secrets by name: Secrets of one namespace, and files of the proxy's machine.
+    """References to secrets by name: Secrets, and files of the proxy's machine.
 
     A file, and a Secret that is not there, has the version "".
     """
     found = []
     for name in sorted(set(names)):
-        secret = secrets.get((namespace, name.removeprefix(KUBERNETES))) if name.startswith(KUBERNETES) else None
-        if name.startswith((KUBERNETES, FILE_CERTIFICATE, FILE_ROOT)):
+        key = place_of(name, namespace)
+        secret = None if key is None else secrets.get(key)
+        if name.startswith((KUBERNETES, CREDENTIAL, FILE_CERTIFICATE, FILE_ROOT)):
             found.append(SecretRef(name, "" if secret is None else version(secret)))
     return tuple(found)
+
+
+def place_of(name: str, namespace: str) -> tuple[str, str] | None:
+    """Namespace and name of a Secret as a snapshot names it; None for what is none.
+
+    Args:
+        name: ``kubernetes://NAME`` or ``kubernetes-gateway://NAMESPACE/NAME``.
+        namespace: The proxy's, where Secrets without a namespace are.
+    """
+    if name.startswith(KUBERNETES):
+        return namespace, name.removeprefix(KUBERNETES)
+    if name.startswith(CREDENTIAL):
+        owner, _, plain = name.removeprefix(CREDENTIAL).partition("/")
+        return owner, plain
+    return None
 
 
 def version(secret: Secret) -> str:

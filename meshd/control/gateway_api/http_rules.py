@@ -6,18 +6,22 @@ Source: Istio's ``pilot/pkg/config/kube/gateway/conversion.go`` (``convertHTTPRo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
 
 from meshd.api.common import Map, StringMatch
+from meshd.api.document import Document
+from meshd.api.gateway_api.grpc_route import GRPCRoute
 from meshd.api.gateway_api.http_route import (
+    FilterType,
     HTTPBackendRef,
     HTTPHeaderMatch,
     HTTPPathMatch,
     HTTPQueryParamMatch,
     HTTPRoute,
+    HTTPRouteFilter,
     HTTPRouteMatch,
     HTTPRouteRetry,
     HTTPRouteRule,
@@ -35,15 +39,21 @@ from meshd.api.networking.virtual_service import HTTPRoute as Http
 from meshd.control.gateway_api.backends import NOT_SUPPORTED, Backends
 from meshd.control.gateway_api.filters import effects_of, headers_alone
 from meshd.control.gateway_api.grants import Referrer
+from meshd.control.gateway_api.grpc import as_http
 
 RETRY_ON: Final = ("connect-failure", "refused-stream", "unavailable", "cancelled")
 RETRY_ATTEMPTS: Final = 2
 """Of a ``retry`` that does not say how many (Istio)."""
 
+HEADER_FILTERS: Final = frozenset({FilterType.REQUEST_HEADER_MODIFIER, FilterType.RESPONSE_HEADER_MODIFIER})
+"""What can be done for one of several destinations."""
+
 NOBODY: Final = HTTPDirectResponse(500)
 """The answer of a rule without anyone to send to."""
 
 EVERYTHING: Final = HTTPPathMatch()
+ANY_PATH: Final = StringMatch(prefix="/", segments=True)
+LAST: Final = 4
 
 
 @attrs.frozen
@@ -55,6 +65,13 @@ class Rule:
     """The document it is of, and the rule's index."""
     match: int
     """Which of the rule's matches; -1 when it has none."""
+
+
+def http_rules(document: Document, backends: Backends) -> tuple[Rule, ...]:
+    """The rules of an HTTPRoute or a GRPCRoute."""
+    resource = document.resource
+    route = as_http(resource) if isinstance(resource, GRPCRoute) else resource
+    return rules_of(route, Referrer(document.kind, document.namespace, document.name), backends)
 
 
 def rules_of(route: HTTPRoute, referrer: Referrer, backends: Backends) -> tuple[Rule, ...]:
@@ -75,11 +92,13 @@ def in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 def _precedence(rule: Rule) -> tuple[int, int, bool, int, int]:
     match = rule.http.match[0]
-    rank, length = 3, 0
+    rank, length = LAST, 0
     if match.uri is not None:
         for place, text in enumerate((match.uri.exact, match.uri.prefix, match.uri.regex)):
             if text is not None:
                 rank, length = place, -len(text)
+    if (match.uri, match.method, match.headers, match.queryParams) == (ANY_PATH, None, Map(), Map()):
+        rank = LAST  # Else no regular expression would ever be compared.
     return (rank, length, match.method is None, -len(match.headers), -len(match.queryParams))
 
 
@@ -121,7 +140,7 @@ def _values(matches: Iterable[HTTPHeaderMatch | HTTPQueryParamMatch], *, lower: 
 
 def _route(rule: HTTPRouteRule, index: int, referrer: Referrer, backends: Backends) -> Http:
     """What a rule does, whatever its match."""
-    effects = effects_of(rule.filters, backends, referrer)
+    effects = effects_of((*rule.filters, *_of_the_only(rule.backendRefs)), backends, referrer)
     http = Http(
         name=rule.name or f"{referrer.namespace}.{referrer.name}.{index}",
         headers=effects.headers,
@@ -138,14 +157,22 @@ def _route(rule: HTTPRouteRule, index: int, referrer: Referrer, backends: Backen
     return _with_times(http, rule)
 
 
+def _of_the_only(references: Sequence[HTTPBackendRef]) -> tuple[HTTPRouteFilter, ...]:
+    """The filters of a rule's only destination that can as well be the rule's: all but those of headers."""
+    if len(references) != 1:
+        return ()
+    return tuple(each for each in references[0].filters if each.type not in HEADER_FILTERS)
+
+
 def _destinations(
-    references: Iterable[HTTPBackendRef], referrer: Referrer, backends: Backends
+    references: Sequence[HTTPBackendRef], referrer: Referrer, backends: Backends
 ) -> Iterator[HTTPRouteDestination]:
     """Those with a share of the requests."""
     for each in references:
         if not each.weight:
             continue
-        headers, usable = headers_alone(each.filters, backends, referrer)
+        filters = tuple(one for one in each.filters if len(references) > 1 or one.type in HEADER_FILTERS)
+        headers, usable = headers_alone(filters, backends, referrer)
         destination = backends.destination(each.object, referrer) if usable else Destination(NOT_SUPPORTED)
         yield HTTPRouteDestination(destination, each.weight, headers)
 

@@ -108,6 +108,7 @@ def test_the_most_specific_rule_goes_first_whatever_route_it_is_of() -> None:
         Origin("HTTPRoute shop/old", 0, 2),
         Origin("HTTPRoute shop/old", 0, 3),
         Origin("HTTPRoute shop/old", 0, 4),
+        Origin("HTTPRoute shop/old", 0, 0),
         Origin("HTTPRoute shop/old", 1, -1),
     ]
 
