@@ -36,6 +36,7 @@ LEAST: Final = {
     "h2_idle_frames": 10,
     "connections": 1,
     "connections_per_listener": 1,
+    "max_proxy_header": 128,
     "sniff_timeout": 0.01,
     "handshake_timeout": 0.01,
     "dns_refresh": 0.1,

@@ -182,7 +182,8 @@ def _server_name(subject: Subject) -> bytes:
 
 
 def _source_ip(subject: Subject) -> str:
-    return subject.connection.peer.host
+    connection = subject.connection
+    return (connection.direct or connection.peer).host
 
 
 def _remote_ip(subject: Subject) -> str:

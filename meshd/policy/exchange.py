@@ -45,6 +45,8 @@ class ConnectionInfo:
     chain: str = ""
     captured: bool = False
     """The kernel led it here: ``local`` is where the client was going."""
+    direct: Address | None = None
+    """Who made the connection, when a PROXY protocol header says that ``peer`` is behind it."""
     logged: bytes = attrs.field(init=False, eq=False, repr=False)
     """``local peer server-name`` for log lines: rendered here, once per connection."""
 

@@ -32,6 +32,9 @@ class ProxyLimits:
     again. 0: no limit of its own; the process then takes nine tenths of its cgroup's."""
     sniff_timeout: float = 15 * SECONDS
     """Silence of a client whose first bytes decide the filter chain (Envoy's listener_filters_timeout)."""
+    max_proxy_header: int = 4 * KIB
+    """Bytes of a PROXY protocol header (its addresses take 52 at most, what clouds add a few dozen). It must
+    come within ``sniff_timeout``."""
     handshake_timeout: float = 10 * SECONDS
     """A client's TLS handshake (Envoy: transport_socket_connect_timeout, off; nginx 60 s)."""
     body_timeout: float = 0.0

@@ -140,6 +140,8 @@ class Listener:
     """For connections that ``chains`` do not take."""
     server_ports: tuple[int, ...] = ()
     """A gateway: ports of its servers that its Service translates to this one."""
+    proxy_protocol: bool = False
+    """Every connection begins with a PROXY protocol header (version 1 or 2), which says whose it is."""
     default_destination_port: int = 0
     """Inbound without capture: the application's port a connection is taken to be for."""
 

@@ -139,8 +139,6 @@ class Topology:
     forwardClientCertDetails: ForwardClientCertDetails = ForwardClientCertDetails.UNDEFINED
     proxyProtocol: ProxyProtocolConfiguration | None = None
 
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"proxyProtocol"})
-
 
 @attrs.frozen
 class KeyAccelerator:

@@ -40,6 +40,8 @@ class Edge:
     sidecar_forwarding: str = SIDECAR_FORWARDING
     path_normalization: str = "BASE"
     accept_http_10: bool = False
+    proxy_protocol: bool = False
+    """Gateways: a load balancer says whose each connection is."""
     detection_timeout: float = 0.0
     inbound_port: int = 15006
     mesh_least: str = LEAST_BY_DEFAULT
@@ -69,6 +71,7 @@ class Edge:
             else SIDECAR_FORWARDING,
             path_normalization=normalization.value,
             accept_http_10=proxies.proxyMetadata.get(HTTP_10, "") in {"1", "true"},
+            proxy_protocol=topology is not None and topology.proxyProtocol is not None,
             detection_timeout=config.protocolDetectionTimeout,
             inbound_port=config.proxyInboundListenPort,
             mesh_least=LEAST.get(mesh.minProtocolVersion, LEAST_BY_DEFAULT) if mesh else LEAST_BY_DEFAULT,

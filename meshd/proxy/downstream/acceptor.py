@@ -26,13 +26,14 @@ from meshd.http.server import serve_connection
 from meshd.http.serving import Drain
 from meshd.net import connection as net
 from meshd.net.address import Address
+from meshd.net.proxy_protocol import read_header
 from meshd.net.sniff import Sniffed, inspect
 from meshd.policy.exchange import ConnectionInfo
 from meshd.proxy.downstream.captured import Taken, take
 from meshd.proxy.downstream.http import HttpConnection
 from meshd.proxy.downstream.leaving import Chains, OnChain
 from meshd.proxy.downstream.tcp import TcpConnection
-from meshd.proxy.live import Live, LiveChain, Manager
+from meshd.proxy.live import Live, LiveChain, LiveListener, Manager
 from meshd.proxy.peer_metadata import namespace_of
 from meshd.proxy.reply import from_error, render
 from meshd.snapshot.chains import ConnectionFacts, select_chain
@@ -117,7 +118,10 @@ class Acceptor:
             reason = "listener_limit"
         elif engine.open_connections() >= limits.connections:
             reason = "limit"
-        source = None if reason else engine.sources.enter(connection.peer.host)
+        listener = engine.live.listeners.get(self.name) if engine.live is not None else None
+        # A load balancer is no client: whose a connection is, it says itself (see ``_introduce``).
+        told = listener is not None and listener.listener.proxy_protocol
+        source = None if reason else "" if told else engine.sources.enter(connection.peer.host)
         if source is None:
             engine.counters.refused.labels(self.name, reason or "source_limit").inc()
             return None
@@ -163,6 +167,42 @@ class Acceptor:
         listener = live.listeners.get(self.name)
         if listener is None:
             return
+        if not listener.listener.proxy_protocol:
+            await self._treat_known(connection, live, listener)
+            return
+        direct = connection.peer
+        source = await self._introduce(connection)
+        if source is None:
+            return
+        try:
+            await self._treat_known(connection, live, listener, direct)
+        finally:
+            engine.sources.leave(source)
+
+    async def _introduce(self, connection: net.Connection) -> str | None:
+        """Take off the header that says whose connection this is; its source, see ``Sources``, or None when refused."""
+        limits = self._engine.world.limits
+        told, why = None, f"no PROXY protocol header within {limits.sniff_timeout:g} s"
+        with trio.move_on_after(limits.sniff_timeout):
+            try:
+                told = await read_header(connection, limits.max_proxy_header)
+            except (ConnectionLost, ProtocolError) as error:
+                why = str(error)
+        if told is None:
+            self._refuse(connection, "proxy_protocol", why)
+            return None
+        if told.source is not None and told.destination is not None:
+            connection.peer, connection.local = told.source, told.destination
+        source = self._engine.sources.enter(connection.peer.host)
+        if source is None:
+            self._refuse(connection, "source_limit", "this client has too many connections")
+        return source
+
+    async def _treat_known(
+        self, connection: net.Connection, live: Live, listener: LiveListener, direct: Address | None = None
+    ) -> None:
+        """``direct``: who made the connection, when it is someone else's."""
+        engine = self._engine
         taken = take(connection, self.address, live, listener)
         listener, port = taken.listener, taken.port
         if taken.captured and engine.world.own_connections.made(connection.peer, connection.local, live.now()):
@@ -186,7 +226,7 @@ class Acceptor:
             if secured is None:
                 return
             connection = secured
-        info = _info(taken, chain, connection, sniffed.server_name)
+        info = _info(taken, chain, connection, sniffed.server_name, direct)
         for item in chain.filters:
             denial = item.accept(info)
             if denial is not None:
@@ -316,7 +356,9 @@ def limits_of(http: HttpManager, limits: HttpLimits) -> HttpLimits:
     )
 
 
-def _info(taken: Taken, chain: LiveChain, connection: net.Connection, server_name: str) -> ConnectionInfo:
+def _info(
+    taken: Taken, chain: LiveChain, connection: net.Connection, server_name: str, direct: Address | None
+) -> ConnectionInfo:
     listener = taken.listener.listener
     tls = connection.tls
     principal = tls.peer_uri.removeprefix("spiffe://") if tls is not None else ""
@@ -326,6 +368,7 @@ def _info(taken: Taken, chain: LiveChain, connection: net.Connection, server_nam
         local=connection.local,
         destination_port=taken.port,
         captured=taken.captured,
+        direct=direct,
         principal=principal,
         namespace=namespace_of(principal),
         server_name=server_name,
