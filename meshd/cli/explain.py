@@ -184,7 +184,7 @@ def from_files(
         print(f"meshd: no configuration in {', '.join(map(str, config))}: this is a mesh of nothing", file=sys.stderr)
     for question in asked:
         found = explain_call(world, question)
-        for finding in concerning(findings, found):
+        for finding in concerning(findings, found, world):
             if str(finding) not in said:
                 print(f"meshd: {finding}", file=sys.stderr)
                 said.add(str(finding))

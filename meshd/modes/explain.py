@@ -6,8 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meshd.api.problem import FIELD_NOT_SUPPORTED, FIELD_WITHOUT_EFFECT, KIND_NOT_SUPPORTED
 from meshd.api.yaml import parse
+from meshd.control.analysis.own.policy_scopes import selector_of
 from meshd.control.finding import Finding
+from meshd.control.scope import Scope
+from meshd.control.workloads import selects
 from meshd.errors import StartError
 from meshd.explain.call import QuestionError
 from meshd.explain.explain import Explanation
@@ -18,7 +22,7 @@ from meshd.modes.texts import STDIN, read_file, standard_input
 
 UNUSABLE = 65
 MOST_CALLS = 10_000
-WITHOUT_EFFECT = frozenset({"MD0002", "MD0003", "MD0005"})
+WITHOUT_EFFECT = frozenset({FIELD_NOT_SUPPORTED, KIND_NOT_SUPPORTED, FIELD_WITHOUT_EFFECT})
 """Findings about what is written and does nothing: fields and kinds."""
 
 WHO = frozenset({"from", "through", "mode"})
@@ -39,11 +43,33 @@ def world_of(
     return World.of(loaded.documents), loaded.findings
 
 
-def concerning(findings: Iterable[Finding], explanation: Explanation) -> list[Finding]:
-    """What has no effect in the documents that an explanation speaks of: they mean more than is done."""
+def concerning(findings: Iterable[Finding], explanation: Explanation, world: World) -> list[Finding]:
+    """What has no effect and would have a part in an explanation, if it had: the configuration means more than is done.
+
+    That is what stands in documents that the explanation speaks of, and whole
+    documents for its workloads.
+    """
     named = {step.resource for hop in explanation.hops for step in hop.decision.steps}
     named |= {hop.decision.mtls.resource for hop in explanation.hops}
-    return [each for each in findings if each.code in WITHOUT_EFFECT and each.resource and each.resource in named]
+    scopes = [hop.view.scope for hop in explanation.hops]
+    return [
+        each
+        for each in findings
+        if (each.code in WITHOUT_EFFECT and each.resource and each.resource in named)
+        or (each.code == KIND_NOT_SUPPORTED and any(_is_for(world, each.resource, scope) for scope in scopes))
+    ]
+
+
+def _is_for(world: World, resource: str, scope: Scope) -> bool:
+    """Whether a document selects a proxy's workload, in its namespace or from the root namespace."""
+    document = world.places.document(resource)
+    selector = selector_of(document) if document is not None else None
+    return (
+        document is not None
+        and selector is not None
+        and document.namespace in {scope.namespace, world.mesh.root_namespace}
+        and selects(selector.items(), dict(scope.labels))
+    )
 
 
 def question(said: Mapping[str, Any]) -> Question:

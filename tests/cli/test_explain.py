@@ -161,6 +161,33 @@ def test_configuration_from_standard_input() -> None:
     assert "<stdin>:17" in result.stdout
 
 
+FILTER = """
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {{name: more, namespace: {namespace}}}
+spec: {{workloadSelector: {{labels: {{app: {app}}}}}, configPatches: []}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("namespace", "app", "told"),
+    [
+        ("default", "productpage", True),
+        ("istio-system", "productpage", True),
+        ("default", "ratings", False),
+        ("other", "productpage", False),
+    ],
+)
+def test_a_kind_without_effect_is_told_where_it_is_for_who_calls(
+    config: Path, namespace: str, app: str, told: bool
+) -> None:
+    config.write_text(MESH + FILTER.format(namespace=namespace, app=app))
+    asked = ("GET", "http://reviews:9080/reviews/0", "--from", "default/page", "--labels", "app=productpage")
+    stderr = run(*asked, "--config", config).stderr
+    assert (f"MD0003 EnvoyFilter {namespace}/more" in stderr) is told
+
+
 def test_a_document_with_a_mistake_is_left_out_and_told(config: Path) -> None:
     config.write_text(MESH + BROKEN)
     result = run("GET", "http://reviews:9080/reviews/0", "--config", config)

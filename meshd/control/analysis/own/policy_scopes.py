@@ -60,15 +60,22 @@ def selectors(facts: Facts) -> Iterable[Finding]:
                 yield from told(document, [_in_root(path, root)])
             elif labels and not unsure:
                 yield from told(document, _selects_nothing(facts, document, labels, path))
-    for name, field in FOREIGN_FIELDS.items():
-        for document in _foreign(facts, name):
-            found = document.resource.get("spec", *field)
-            if isinstance(found, Mapping) and found and not unsure:
-                yield from told(document, _selects_nothing(facts, document, dict(found), ("spec", field[0])))
+    for document in facts.all(Foreign):
+        labels = selector_of(document) or {}
+        if labels and not unsure:
+            path = ("spec", FOREIGN_FIELDS[document.kind][0])
+            yield from told(document, _selects_nothing(facts, document, labels, path))
 
 
-def _foreign(facts: Facts, name: str) -> Iterator[Document]:
-    return (document for document in facts.all(Foreign) if document.kind == name)
+def selector_of(document: Document) -> Mapping[str, str] | None:
+    """The labels of the workloads that a document is for, {} for all of them; None for kinds that select none."""
+    resource = document.resource
+    if isinstance(resource, Foreign):
+        foreign = FOREIGN_FIELDS.get(document.kind)
+        found = resource.get("spec", *foreign) if foreign is not None else None
+        return found if isinstance(found, Mapping) else None if foreign is None else {}
+    field = FIELDS.get(type(resource))
+    return None if field is None else _labels(resource, field)
 
 
 def _labels(resource: Any, field: tuple[str, ...]) -> Mapping[str, str]:
