@@ -76,8 +76,9 @@ def labels_behind(facts: Facts, host: str) -> tuple[list[Mapping[str, str]], boo
     certain = False
     for service in facts.hosts.services(host):
         for _, backends in facts.mesh.backends.get((service.host, service.namespace), ()):
-            found += [backend.labels for backend in backends if backend.labels]
-        certain = bool(found)
+            running = [backend.labels for backend in backends if backend.labels]
+            found += running
+            certain = certain or bool(running)
         for known in facts.pods.select(dict(service.selector), service.namespace) if service.selector else ():
             if known.document is not None and known.document.kind != "WorkloadEntry":
                 certain = certain or known.is_pod
