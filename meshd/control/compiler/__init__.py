@@ -21,7 +21,7 @@ from meshd.control.compiler.own_ports import bindable
 from meshd.control.compiler.secrets import named_by, secret_refs
 from meshd.control.compiler.world import World, by_cluster, by_name
 from meshd.control.mesh import Mesh
-from meshd.control.scope import Scope, peer_of
+from meshd.control.scope import PROXY_PORTS, Scope, peer_of
 from meshd.control.sidecar_scope import SidecarScope
 from meshd.snapshot.cluster import Cluster, EndpointGroup
 from meshd.snapshot.listener import Listener
@@ -59,7 +59,7 @@ def _sidecar(world: World, view: SidecarScope) -> Snapshot:
     outbound = compile_outbound(world, view)
     return _assemble(
         world,
-        listeners=bindable((*inbound.listeners, *outbound.listeners), OWN_LISTENERS),
+        listeners=bindable((*inbound.listeners, *outbound.listeners), OWN_LISTENERS, PROXY_PORTS),
         tables=(*inbound.tables, *outbound.tables),
         clusters=(*inbound.clusters, *outbound.clusters, *special_clusters()),
         endpoints=(*inbound.endpoints, *outbound.endpoints),

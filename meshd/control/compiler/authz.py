@@ -50,6 +50,9 @@ KEYS: Final = frozenset(
 )
 """What conditions can ask, besides ``request.headers[...]``."""
 
+HEADER_KEY = re.compile(r"request\.headers\[[!#$%&'*+\-.^_`|~0-9A-Za-z]+\]")
+"""A header that a request can have."""
+
 
 class _Never(Exception):
     """This rule cannot match."""
@@ -279,8 +282,12 @@ class _Writer:
             key = condition.key
             if key.startswith(JWT_KEYS):
                 self._token(condition.values, condition.notValues, _Never)
-            elif key in KEYS or (key.startswith("request.headers[") and not self.tcp):
+            elif key in KEYS or (HEADER_KEY.fullmatch(key) and not self.tcp):
                 found.append(self._condition(condition))
+            elif key.startswith("request.headers[") and not self.tcp:
+                # No request can have a header of this name: it never equals, and is always something else.
+                if condition.values:
+                    raise _Never
             else:
                 self._unsupported()
         return tuple(found)

@@ -1,4 +1,4 @@
-"""Listeners of a Sidecar with a port of their own that they cannot have. Pure.
+"""Listeners with a port of their own that they cannot have. Pure.
 
 One address that cannot be bound makes a proxy refuse a whole snapshot, so what
 can be known of it beforehand is left out here: ports that the proxy itself
@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshd.control.scope import PROXY_PORTS
 from meshd.snapshot.listener import Listener
 
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
-def bindable(listeners: Iterable[Listener], first: frozenset[str]) -> tuple[Listener, ...]:
+def bindable(
+    listeners: Iterable[Listener], first: frozenset[str] = frozenset(), reserved: frozenset[int] = frozenset()
+) -> tuple[Listener, ...]:
     """The listeners without those that cannot be bound; of two at one address the first by name stays.
 
     Args:
-        listeners: Of one sidecar.
+        listeners: Of one proxy.
         first: Names of the proxy's own, which stay whatever comes.
+        reserved: Ports that the proxy itself listens on.
     """
     kept: list[Listener] = []
     taken: dict[int, set[str]] = {}
@@ -29,7 +31,7 @@ def bindable(listeners: Iterable[Listener], first: frozenset[str]) -> tuple[List
         if listener.bound:
             own = listener.name in first
             hosts = taken.setdefault(listener.port, set())
-            if not own and (listener.port in PROXY_PORTS or _meets(listener.host, hosts)):
+            if not own and (listener.port in reserved or _meets(listener.host, hosts)):
                 continue
             hosts.add(listener.host)
         kept.append(listener)

@@ -333,3 +333,14 @@ def test_numbers_of_rules_stay_as_written() -> None:
     assert found is not None
     assert found.allow is not None
     assert found.allow[0].rules == (NEVER, AuthorizationRule())
+
+
+@pytest.mark.parametrize("deny", [False, True])
+@pytest.mark.parametrize("name", ["é", "", "a b", "a]["])
+def test_a_header_that_no_request_can_have_never_equals_and_is_always_something_else(name: str, deny: bool) -> None:
+    key = f"'request.headers[{name}]'"
+    assert rule(f"{{when: [{{key: {key}, values: [a]}}]}}", deny=deny) == NEVER
+    assert rule(f"{{when: [{{key: {key}, values: [a], notValues: [b]}}]}}", deny=deny) == NEVER
+    port = "{key: destination.port, values: ['80']}"
+    found = rule(f"{{when: [{{key: {key}, notValues: [a]}}, {port}]}}", deny=deny)
+    assert found == AuthorizationRule(conditions=(Condition("destination.port", (exact("80"),)),))
