@@ -163,6 +163,10 @@ CODES: Final[dict[str, Code]] = {
         Code("MD0058", "ServerFirstPortSniffed", Level.WARNING),
         Code("MD0059", "ApplicationTlsOnPermissivePort", Level.INFO),
         Code("MD0060", "SeveralAuthorizers", Level.WARNING),
+        Code("MD0062", "RouteNotAttached", Level.WARNING),
+        Code("MD0063", "BackendNotReachable", Level.WARNING),
+        Code("MD0064", "ListenerNotServed", Level.WARNING),
+        Code("MD0065", "GatewayOfAnother", Level.INFO),
         Code("MD0080", "HostWithoutGateway", Level.WARNING),
         Code("MD0081", "PortOfTheProxy", Level.WARNING),
     )

@@ -25,6 +25,7 @@ from meshd.control.analysis import (
     validate_envoy_filter,
     validate_extensions,
     validate_gateway,
+    validate_gateway_api,
     validate_kubernetes,
     validate_mesh,
     validate_service_entry,
@@ -52,6 +53,7 @@ VALIDATORS: dict[type, Callable[[Document], Iterator[Problem]]] = {
     ConfigMap: validate_mesh.validate,
     Endpoints: validate_kubernetes.validate_endpoints,
     EndpointSlice: validate_kubernetes.validate_endpoint_slice,
+    **validate_gateway_api.VALIDATORS,
 }
 """Kinds that are not here (Secret, Namespace) have no rules beyond their structure."""
 

@@ -19,7 +19,7 @@ from meshd.api.networking.gateway import Gateway, Server, ServerTLSmode
 from meshd.control.compiler.targets import Target
 from meshd.control.gateway_api.names import GATEWAY_NAME, GATEWAY_SERVICE
 from meshd.control.hosts import narrower, overlaps
-from meshd.control.mesh import Owned
+from meshd.control.owned import Owned
 from meshd.control.rules import Bound
 from meshd.control.workloads import selects
 

@@ -48,8 +48,7 @@ def translate(
     entries = {(each.namespace, each.name): each.resource.hosts for each in others.get("ServiceEntry", ())}
     exported = config.defaultVirtualServiceExportTo
     inside, outside = Backends(grants, domain, enforced=False), Backends(grants, domain, enforced=True)
-    spaces = _namespaces((*kinds.get("Gateway", ()), *requests, *streams), others.get("Namespace", ()))
-    at = places(kinds.get("Gateway", ()), kinds.get("GatewayClass", ()), spaces, grants)
+    at = listeners_of(kinds, others.get("Namespace", ()))
     return Translated(
         (
             *within_mesh(requests, entries, inside, exported),
@@ -60,6 +59,18 @@ def translate(
         tuple(place.made() for place in at),
         _secrets(at, config.rootNamespace),
     )
+
+
+def listeners_of(kinds: Mapping[str, Sequence[Document]], namespaces: Sequence[Document]) -> tuple[Place, ...]:
+    """The listeners that are served.
+
+    Args:
+        kinds: Documents of the Gateway API by kind, older first.
+        namespaces: The Namespaces.
+    """
+    grants = Grants(kinds.get("ReferenceGrant", ()))
+    used = (document for documents in kinds.values() for document in documents)
+    return places(kinds.get("Gateway", ()), kinds.get("GatewayClass", ()), _namespaces(used, namespaces), grants)
 
 
 def _together(kinds: Mapping[str, Sequence[Document]], *names: str) -> tuple[Document, ...]:

@@ -11,6 +11,7 @@ from meshd.control.analysis.own import (
     entry_overlaps,
     gateway_bindings,
     gateway_merging,
+    gateway_routes,
     mtls_conflicts,
     policy_reach,
     policy_scopes,
@@ -216,5 +217,17 @@ OWN: Final[tuple[Analysis, ...]] = (
         "no port is sniffed where the server speaks first",
         ("MD0058",),
         service_ports.server_first,
+    ),
+    Analysis(
+        "meshd.GatewayRoutes",
+        "routes of the Gateway API are attached and lead somewhere",
+        ("MD0062", "MD0063"),
+        gateway_routes.routes,
+    ),
+    Analysis(
+        "meshd.GatewayListeners",
+        "listeners of the Gateway API are served",
+        ("MD0064", "MD0065"),
+        gateway_routes.listeners,
     ),
 )

@@ -209,4 +209,20 @@ ADVICE: Final[dict[str, Advice]] = {
         "Two external authorizers are named for the same workloads, which then deny what they match.",
         "Use one provider.",
     ),
+    "MD0062": Advice(
+        "A route of the Gateway API is attached to nothing by one of its parentRefs, so that it has no effect there.",
+        "Correct the name, the section or the hostnames, or let the listener's allowedRoutes take it.",
+    ),
+    "MD0063": Advice(
+        "Requests for a backend of a route are answered with 500: it does not exist, or may not be referred to.",
+        "Correct its name and port, or add a ReferenceGrant to its namespace.",
+    ),
+    "MD0064": Advice(
+        "Nobody listens for a listener of a Gateway: it has no certificate that it may use, or its class is not served.",
+        "Refer to a Secret of the Gateway's namespace, or add a ReferenceGrant to the Secret's; take a class that is served.",
+    ),
+    "MD0065": Advice(
+        "A Gateway is looked after by another controller, and gateways of this mesh leave it alone.",
+        "Nothing, if that is meant; else use a class whose controller is istio.io/gateway-controller.",
+    ),
 }
