@@ -37,7 +37,7 @@ from meshd.proxy.retry import RetryPlan
 from meshd.proxy.router import RouteEntry, Router, Selector
 from meshd.proxy.upstream.upstream import Upstream
 from meshd.proxy.world import ProxyWorld
-from meshd.snapshot.chains import VIRTUAL_OUTBOUND, needs_inspection, select_listener, terminates_tls
+from meshd.snapshot.chains import VIRTUAL_INBOUND, VIRTUAL_OUTBOUND, needs_inspection, select_listener, terminates_tls
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import FilterChain, HttpManager, Listener, TcpProxy
 from meshd.snapshot.route import Route
@@ -190,13 +190,18 @@ def compile_live(
 
 
 def _outbound_by_port(listeners: Iterable[Listener]) -> dict[int, tuple[Listener, ...]]:
-    """Ports this process was given for one service (``--bind``) are no destinations of the mesh."""
+    """Ports this process was given for one service (``--bind``) are no destinations of the mesh.
+
+    ``virtualInbound`` is one, as in Istio: what is on its way out to that port ends in its black hole.
+    """
     rest: list[Listener] = []
     found: dict[int, list[Listener]] = {0: []}
     for listener in listeners:
         if listener.name == VIRTUAL_OUTBOUND:
             rest.append(listener)
-        elif listener.direction is Direction.OUTBOUND and (listener.host or not listener.bound):
+        elif listener.name == VIRTUAL_INBOUND or (
+            listener.direction is Direction.OUTBOUND and (listener.host or not listener.bound)
+        ):
             found.setdefault(listener.port, []).append(listener)
     return {port: (*each, *rest) for port, each in found.items()}
 

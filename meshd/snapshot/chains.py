@@ -34,7 +34,7 @@ def select_listener(listeners: Iterable[Listener], host: str, port: int) -> List
     rest: Listener | None = None
     of_port: Listener | None = None
     for listener in listeners:
-        if listener.direction is Direction.INBOUND:
+        if listener.direction is Direction.INBOUND and listener.name != VIRTUAL_INBOUND:
             continue
         if listener.port == port and (not listener.host or is_any(listener.host)):
             of_port = of_port or listener
