@@ -59,11 +59,13 @@ docs-reference: $(VENV)/.dev ## write the generated pages of docs/reference
 	$(BIN)/python tools/cli_reference.py docs/reference/cli.md
 	$(BIN)/python tools/fields_reference.py docs/reference/fields.md
 	$(BIN)/python tools/analysis_reference.py docs/reference/analysis.md
+	$(BIN)/python tools/limits_reference.py docs/reference/limits.md
 
 docs-check: $(VENV)/.dev ## are the generated pages current?
 	$(BIN)/python tools/cli_reference.py --check docs/reference/cli.md
 	$(BIN)/python tools/fields_reference.py --check docs/reference/fields.md
 	$(BIN)/python tools/analysis_reference.py --check docs/reference/analysis.md
+	$(BIN)/python tools/limits_reference.py --check docs/reference/limits.md
 
 lock: ## bring uv.lock and constraints.txt up to date (needs uv)
 	uv lock

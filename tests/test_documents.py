@@ -29,7 +29,7 @@ def test_what_pages_name_exists(page: Path) -> None:
     assert missing == [], "modules that do not exist"
 
 
-@pytest.mark.parametrize("name", ["analysis", "cli", "fields"])
+@pytest.mark.parametrize("name", ["analysis", "cli", "fields", "limits"])
 def test_generated_references_are_current(name: str) -> None:
     tool, target = ROOT / "tools" / f"{name}_reference.py", ROOT / "docs" / "reference" / f"{name}.md"
     command = [sys.executable, str(tool), "--check", str(target)]
