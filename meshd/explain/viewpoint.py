@@ -8,6 +8,8 @@ import attrs
 
 from meshd.api.networking.workload_entry import WorkloadEntry
 from meshd.control.analysis.pod_facts import Known
+from meshd.control.compiler.gateway_servers import means
+from meshd.control.gateway_api.names import GATEWAY_NAME
 from meshd.control.hosts import covers
 from meshd.control.scope import Scope
 from meshd.explain.call import Call, QuestionError, Tls
@@ -168,7 +170,7 @@ def _through(world: World, question: Question) -> Viewpoint:
         scope = attrs.evolve(scope, address=address_of(known))
     note = ""
     wanted = dict(scope.labels)
-    if not any(_selected(gateway.resource.selector, wanted) for gateway in world.mesh.gateways):
+    if not any(means(gateway, wanted) for gateway in world.mesh.gateways):
         note = f"no Gateway selects {name}"
     elif known is None or known.document is None:
         whose = f"{scope.namespace}/{scope.service_account}"
@@ -177,8 +179,11 @@ def _through(world: World, question: Question) -> Viewpoint:
 
 
 def _gateway_named(world: World, name: str) -> tuple[tuple[str, str], ...]:
-    """The selector of the Gateway object of this name (``ns/name`` or ``name``)."""
+    """What selects the Gateway object of this name (``ns/name`` or ``name``)."""
     for gateway in world.mesh.gateways:
+        own = gateway.annotations.get(GATEWAY_NAME, "") if gateway.gateway_api else ""
+        if own and name in {own, f"{gateway.namespace}/{own}"}:
+            return ((GATEWAY_NAME, own),)
         if name in {gateway.name, f"{gateway.namespace}/{gateway.name}"}:
             return tuple(gateway.resource.selector.items())
     return ()

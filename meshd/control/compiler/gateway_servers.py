@@ -123,12 +123,13 @@ def servers_of(
             for server in gateway.resource.servers:
                 for port in sorted({each.number for each in mine if each.port.number == server.port.number}):
                     yield Placed(gateway, server, port)
-        elif _means(gateway, known):
+        elif means(gateway, known):
             for server in gateway.resource.servers:
                 yield Placed(gateway, server, _translated(server.port.number, targets))
 
 
-def _means(gateway: Owned[Gateway], labels: dict[str, str]) -> bool:
+def means(gateway: Owned[Gateway], labels: dict[str, str]) -> bool:
+    """Whether a Gateway is for proxies with these labels."""
     if gateway.gateway_api and GATEWAY_NAME in labels:
         return labels[GATEWAY_NAME] == gateway.annotations.get(GATEWAY_NAME)
     return selects(gateway.resource.selector.items(), labels)
