@@ -63,6 +63,17 @@ def sidecar(
             help="The address others are told, when it is not the one this machine talks to the control plane from.",
         ),
     ] = None,
+    dns: Annotated[
+        Listening | None,
+        typer.Option(
+            "--dns",
+            parser=options.listening,
+            metavar="ADDR",
+            help="Answer questions for names here: the mesh's own, and all others by asking the servers of "
+            "/etc/resolv.conf (`meshd capture install --dns` leads programs here; its port is 15053).",
+            show_default="off",
+        ),
+    ] = None,
     control: options.ControlOption = "",
     token: options.TokenOption = "",
     token_file: options.TokenFileOption = None,
@@ -106,6 +117,7 @@ def sidecar(
         outbound=outbound or plain.outbound,
         binds=tuple(bind or ()),
         advertise=advertise,
+        dns=dns,
         control=options.control_access(control, token, token_file, trust_bundle, ca_hash),
         workload=Workload(namespace, service_account, service, tuple(sorted(labels.items()))),
         config=tuple(config or ()),

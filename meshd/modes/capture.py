@@ -32,6 +32,8 @@ LOCK_WAIT: Final = "30"
 TIMEOUT: Final = 60.0
 NOTHING: Final = Rules(())
 FAMILIES: Final = ("ipv4", "ipv6")
+_ADDRESS_ON: Final = ("-6", "addr", "replace", "::6/128", "dev", "lo")
+_ADDRESS_OFF: Final = ("-6", "addr", "del", "::6/128", "dev", "lo")
 _COMMANDS: Final = {"ipv4": "iptables", "ipv6": "ip6tables"}
 
 
@@ -93,15 +95,8 @@ class Machine:
         return self.notes / "capture.json"
 
 
-@attrs.frozen
-class _Noted:
-    """What an installation left a note of."""
-
-    rules: Mapping[str, Note]
-    """By family."""
-    mark: int = 0
-    """TPROXY: of the routing rules; 0 for none."""
-    table: int = 0
+Noted = Mapping[str, Note]
+"""What an installation left a note of, by family."""
 
 
 def describe(config: CaptureConfig) -> str:
@@ -131,10 +126,12 @@ def install(config: CaptureConfig, machine: Machine) -> bool:
 
     Raises:
         ConfigError: the configuration cannot be meant.
-        StartError: this machine cannot, or a program failed. What the kernel then has is the old or the new set of a
+        StartError: this machine cannot, TPROXY is asked for, or a program failed. What the kernel then has is the old or the new set of a
             table, never a part of one.
     """
     wanted = plan(config)
+    if config.mode is Mode.TPROXY:
+        raise StartError("sidecars take connections by REDIRECT only: --inbound-mode TPROXY needs --dry-run")
     machine.check()
     noted = _read(machine)
     families = [("ipv4", wanted.ipv4)]
@@ -142,18 +139,15 @@ def install(config: CaptureConfig, machine: Machine) -> bool:
     if config.ipv6 or (before["ipv6"] is not None and before["ipv6"].captures):
         families.append(("ipv6", wanted.ipv6))
     rules: dict[str, Note] = {}
+    if config.ipv6:
+        # What came in goes on from there (destination.py); IPv4 has all of 127.0.0.0/8 for that.
+        machine.run(("ip", *_ADDRESS_ON))
     for family, mine in families:
         was = before[family] or _saved(family, machine)
-        note = noted.rules.get(family, {})
+        note = noted.get(family, {})
         _change(family, transition(was, note, mine), machine)
         rules[family] = note_of(was, note, _saved(family, machine))
-    _unroute(noted, machine)
-    tproxy = config.mode is Mode.TPROXY
-    made = _Noted(rules, config.mark if tproxy else 0, config.route_table if tproxy else 0)
-    if tproxy:
-        for command in _routes(config.mark, config.route_table, ipv6=config.ipv6):
-            machine.run(command)
-    _write(made, machine)
+    _write(rules, machine)
     return any(each is not None and each.captures for each in before.values())
 
 
@@ -171,11 +165,12 @@ def remove(machine: Machine) -> bool:
     found = False
     for family in FAMILIES:
         saved = _saved(family, machine) if family == "ipv4" else _saved_if_there(family, machine)
-        text = transition(saved, noted.rules.get(family, {}), NOTHING) if saved is not None else ""
+        text = transition(saved, noted.get(family, {}), NOTHING) if saved is not None else ""
         if text:
             found = True
             _change(family, text, machine)
-    _unroute(noted, machine)
+    with contextlib.suppress(StartError):  # it may never have been there
+        machine.run(("ip", *_ADDRESS_OFF))
     machine.note.unlink(missing_ok=True)
     return found
 
@@ -206,32 +201,20 @@ def _routes(mark: int, table: int, *, ipv6: bool) -> list[tuple[str, ...]]:
     return commands
 
 
-def _unroute(noted: _Noted, machine: Machine) -> None:
-    if not noted.mark:
-        return
-    for family in ("-4", "-6"):
-        # They may be gone already, and IPv6 may never have had them.
-        with contextlib.suppress(StartError):
-            machine.run(("ip", family, "rule", "del", "fwmark", str(noted.mark), "lookup", str(noted.table)))
-        with contextlib.suppress(StartError):
-            machine.run(("ip", family, "route", "flush", "table", str(noted.table)))
-
-
-def _read(machine: Machine) -> _Noted:
+def _read(machine: Machine) -> Noted:
     try:
         data = json.loads(machine.note.read_text(encoding="utf-8"))
-        rules = {
+        return {
             str(family): {str(table): tuple(map(str, lines)) for table, lines in tables.items()}
             for family, tables in data["rules"].items()
         }
-        return _Noted(rules, int(data["mark"]), int(data["table"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Without a note what leads to chains of ours is still known.
-        return _Noted({})
+        return {}
 
 
-def _write(noted: _Noted, machine: Machine) -> None:
-    content = json.dumps({"rules": noted.rules, "mark": noted.mark, "table": noted.table}, indent=1, default=list)
+def _write(noted: Noted, machine: Machine) -> None:
+    content = json.dumps({"rules": noted}, indent=1, default=list)
     try:
         machine.note.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         machine.note.write_text(content, encoding="utf-8")

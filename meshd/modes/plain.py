@@ -1,10 +1,13 @@
 """A sidecar's configuration when nobody configures it: let everything through. Pure.
 
 What comes in goes to the application; what goes out goes where its Host says.
-No identity, no mutual TLS, no policy.
+Captured connections go where they were going. No identity, no mutual TLS, no
+policy.
 """
 
 from __future__ import annotations
+
+import attrs
 
 from meshd.net.address import Address, is_ip_literal
 from meshd.snapshot.cluster import Cluster, Discovery, Endpoint, EndpointGroup, Peer
@@ -17,7 +20,7 @@ from meshd.snapshot.snapshot import Snapshot, Telemetry
 INBOUND = "virtualInbound"
 OUTBOUND = "virtualOutbound"
 PASSTHROUGH = "PassthroughCluster"
-HTTP = FilterChainMatch(application_protocols=("http/1.1", "h2c"))
+PASSTHROUGH_INBOUND = "InboundPassthroughCluster"
 
 
 def plain_snapshot(upstream: Address | None, node: Peer) -> Snapshot:
@@ -33,11 +36,13 @@ def plain_snapshot(upstream: Address | None, node: Peer) -> Snapshot:
     endpoints: list[EndpointGroup] = []
     if upstream is not None:
         name = f"inbound|{upstream.port}||"
-        clusters.append(_application(name, upstream))
+        clusters += [_application(name, upstream), Cluster(PASSTHROUGH_INBOUND, Discovery.ORIGINAL_DESTINATION)]
         endpoints.append(EndpointGroup(name, (Endpoint(upstream.host, upstream.port),)))
         tables.append(_table(name, name))
         manager = HttpManager(route_table=name)
-        listeners.append(_listener(INBOUND, 15006, Direction.INBOUND, name, manager, port=upstream.port))
+        inbound = _listener(INBOUND, 15006, Direction.INBOUND, name, manager, port=upstream.port)
+        rest = FilterChain(f"{INBOUND}-passthrough", tcp=TcpProxy(((PASSTHROUGH_INBOUND, 1),)))
+        listeners.append(attrs.evolve(inbound, default_chain=rest))
     return Snapshot(
         version="plain",
         listeners=tuple(sorted(listeners, key=lambda each: each.name)),
@@ -65,6 +70,15 @@ def _table(name: str, cluster: str) -> RouteTable:
 def _listener(
     name: str, mesh_port: int, direction: Direction, cluster: str, manager: HttpManager, *, port: int = 0
 ) -> Listener:
-    http = FilterChain(f"{name}-http", HTTP, http=manager)
-    opaque = FilterChain(f"{name}-catchall-tcp", tcp=TcpProxy(((cluster, 1),)))
-    return Listener(name, mesh_port, direction, (http, opaque), default_destination_port=port)
+    # Only at the port that is meant for us do we look: a server that was called elsewhere may speak first.
+    here = FilterChainMatch(destination_port=port or mesh_port)
+    http = FilterChain(f"{name}-http", attrs.evolve(here, application_protocols=("http/1.1", "h2c")), http=manager)
+    opaque = TcpProxy(((cluster, 1),))
+    return Listener(
+        name,
+        mesh_port,
+        direction,
+        (http, FilterChain(f"{name}-tcp", here, tcp=opaque)),
+        default_destination_port=port,
+        default_chain=FilterChain(f"{name}-catchall-tcp", tcp=opaque),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -103,6 +103,8 @@ class Proxy:
     role: Role
     observe: Callable[[Exchange, float], None] | None = None
     """See ``ProxyWorld``."""
+    beside: Callable[[World, Engine], tuple[Callable[[], Awaitable[None]], ...]] | None = None
+    """Binds and gives what else runs as long as the proxy does. May raise StartError."""
     # The whole mutable state: what is made when it starts, and what it is asked to do.
     _engine: Engine | None = attrs.field(default=None, init=False)
     _feed: Feed | None = attrs.field(default=None, init=False)
@@ -140,16 +142,23 @@ class Proxy:
             raise StartError(str(error)) from error
         engine = self._engine = self._make_engine(world, bindings, reserved, feed)
         small = self._small_servers(world, engine, feed)
+        beside = self.beside(world, engine) if self.beside is not None else ()
         try:
             feed.begin()
         except ConfigError as error:
             raise start_error(error) from error
         try:
-            await self._serve(engine, feed, small)
+            await self._serve(engine, feed, small, beside)
         finally:
             feed.close()
 
-    async def _serve(self, engine: Engine, feed: Feed, small: list[tuple[SmallServer, Listener]]) -> None:
+    async def _serve(
+        self,
+        engine: Engine,
+        feed: Feed,
+        small: list[tuple[SmallServer, Listener]],
+        beside: tuple[Callable[[], Awaitable[None]], ...],
+    ) -> None:
         # Traffic, its configuration and its log share one fate; so do the small servers.
         async with trio.open_nursery() as proxy_nursery:
             if self._log_writer is not None:
@@ -157,6 +166,8 @@ class Proxy:
             await proxy_nursery.start(engine.run)
             for server, listener in small:
                 await proxy_nursery.start(server.serve, listener)
+            for task in beside:
+                proxy_nursery.start_soon(task)
             proxy_nursery.start_soon(feed.run)
             proxy_nursery.start_soon(self._tell_ready, engine, feed)
             await self._quit.wait()

@@ -107,6 +107,8 @@ class SidecarSettings(ProxySettings):
     outbound: Listening = Listening.default("127.0.0.1", 15001)
     binds: tuple[ServiceBind, ...] = ()
     advertise: Address | None = None
+    dns: Listening | None = None
+    """Where to answer questions for names; None: nowhere."""
 
 
 @attrs.frozen(kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -26,6 +27,10 @@ from meshd.proxy.bindings import Binding, Bindings
 from meshd.snapshot.cluster import Peer
 from meshd.snapshot.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from meshd.modes.names import Names
+    from meshd.proxy.engine import Engine
+
 logger = logging.getLogger(__name__)
 
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to recognise it
@@ -40,6 +45,15 @@ class SidecarRole:
     limits: Limits = SIDECAR
     _inbound: Address | None = attrs.field(default=None, init=False)
     _outbound: Address | None = attrs.field(default=None, init=False)
+    _names: Names | None = attrs.field(init=False)
+
+    @_names.default
+    def _make_names(self) -> Names | None:
+        if self.settings.dns is None:
+            return None
+        from meshd.modes.names import Names
+
+        return Names(self.settings.workload.namespace)
 
     def reserve(self, network: Network) -> tuple[Bindings, Mapping[Address, Listener]]:
         """See ``Role``: where we are reached must be known before the control plane is told."""
@@ -162,8 +176,20 @@ class SidecarRole:
             canonical_revision=version or "latest",
         )
 
+    def beside(self, world: World, engine: Engine) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """The DNS proxy: what runs beside the engine, see ``Proxy.beside``."""
+        if self.settings.dns is None:
+            return ()
+        # Only those who ask for it pay for it.
+        from meshd.modes.names import open_dns
+
+        assert self._names is not None
+        return open_dns(self.settings.dns, self._names, world, engine)
+
     def adapt(self, snapshot: Snapshot) -> Snapshot:
-        """See ``Role``: ``--bind``; and without ``--upstream`` nothing comes in."""
+        """See ``Role``: ``--bind`` and ``--dns``; and without ``--upstream`` nothing comes in."""
+        if self._names is not None:
+            snapshot = self._names.adapt(snapshot)
         if self.settings.upstream is None:
             kept = tuple(each for each in snapshot.listeners if each.name != INBOUND)
             snapshot = attrs.evolve(snapshot, listeners=kept)
@@ -176,4 +202,5 @@ class SidecarRole:
 
 def run(settings: SidecarSettings) -> None:
     """Run a sidecar until it is told to stop."""
-    process.run(Proxy(settings, SidecarRole(settings)), settings.logging)
+    role = SidecarRole(settings)
+    process.run(Proxy(settings, role, beside=role.beside), settings.logging)

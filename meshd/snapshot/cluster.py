@@ -130,6 +130,10 @@ class Cluster:
     service_name: str = ""
     service_namespace: str = ""
     port: int = 0
+    addresses: tuple[str, ...] = ()
+    """IP addresses that the service itself is called by (not its endpoints'); told once, not with every subset."""
+    headless: bool = False
+    """The service has no address on purpose: clients call its endpoints by theirs."""
     subset: str = ""
     balancing: Balancing = Balancing.LEAST_REQUEST
     http2: bool = False

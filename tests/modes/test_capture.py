@@ -57,7 +57,7 @@ def test_ipv6_has_a_program_of_its_own(tmp_path: Path) -> None:
     kernel = Kernel()
     install(attrs.evolve(ALL, ipv6=True), machine(kernel, tmp_path))
 
-    assert [command.split()[0] for command, _ in kernel.told] == ["iptables-restore", "ip6tables-restore"]
+    assert [command.split()[0] for command, _ in kernel.told] == ["ip", "iptables-restore", "ip6tables-restore"]
 
 
 def test_a_machine_without_ipv6_needs_none_of_it(tmp_path: Path) -> None:
@@ -69,20 +69,15 @@ def test_a_machine_without_ipv6_needs_none_of_it(tmp_path: Path) -> None:
         install(attrs.evolve(ALL, ipv6=True), machine(kernel, tmp_path))
 
 
-def test_tproxy_needs_routes_and_gives_them_back(tmp_path: Path) -> None:
+def test_tproxy_is_shown_and_not_installed(tmp_path: Path) -> None:
     kernel = Kernel()
-    install(attrs.evolve(ALL, mode=Mode.TPROXY), machine(kernel, tmp_path))
-    assert [command for command, _ in kernel.told[1:]] == [
-        "ip -4 rule add fwmark 1337 lookup 133",
-        "ip -4 route replace local default dev lo table 133",
-    ]
+    config = attrs.evolve(ALL, mode=Mode.TPROXY)
+    with pytest.raises(StartError, match="needs --dry-run"):
+        install(config, machine(kernel, tmp_path))
 
-    kernel.told.clear()
-    remove(machine(kernel, tmp_path))
-    assert "ip -4 rule del fwmark 1337 lookup 133" in [command for command, _ in kernel.told]
-    kernel.told.clear()
-    remove(machine(kernel, tmp_path))
     assert kernel.told == []
+    assert "-j TPROXY" in describe(config)
+    assert "# ip -4 rule add fwmark 1337 lookup 133\n" in describe(config)
 
 
 @pytest.mark.parametrize(("platform", "user", "says"), [("darwin", 0, "of Linux alone"), ("linux", 1000, "with sudo")])
@@ -152,13 +147,14 @@ def test_the_kernel_takes_the_rules_and_gives_them_back(namespace: Namespace) ->
     assert "earlier rules are replaced" in again
     assert rules(namespace) == first
 
-    namespace.meshd("capture", "install", "--ipv6", "--inbound-mode", "tproxy", "--drop-invalid")
-    assert any("-j TPROXY" in line for line in rules(namespace))
-    assert "fwmark 0x539" in namespace.run("ip", "rule")
+    assert "::6/128" in namespace.run("ip", "-6", "addr", "show", "dev", "lo")
+
+    namespace.meshd("capture", "install", "--no-ipv6", "--drop-invalid")
+    assert any("--ctstate INVALID -j ISTIO_DROP" in line for line in rules(namespace))
 
     assert "nothing is captured any more" in namespace.meshd("capture", "remove")
     assert rules(namespace) == before
-    assert "fwmark" not in namespace.run("ip", "rule")
+    assert "::6/128" not in namespace.run("ip", "-6", "addr", "show", "dev", "lo")
     assert "nothing was captured" in namespace.meshd("capture", "remove")
 
 

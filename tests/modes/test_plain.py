@@ -9,6 +9,7 @@ from meshd.modes.no_identity import without_identity
 from meshd.modes.plain import plain_snapshot
 from meshd.modes.settings import ServiceBind
 from meshd.net.address import Address
+from meshd.snapshot.chains import ConnectionFacts, select_chain
 from meshd.snapshot.cluster import Cluster, Discovery, Peer
 from meshd.snapshot.common import Direction
 from meshd.snapshot.listener import DownstreamTls, FilterChain, Listener
@@ -22,7 +23,18 @@ LOCAL = Address("127.0.0.1", 7001)
 def test_plain_takes_in_and_lets_out() -> None:
     snapshot = plain_snapshot(Address("127.0.0.1", 8080), Peer())
     assert [each.name for each in snapshot.listeners] == ["virtualInbound", "virtualOutbound"]
-    assert {each.name for each in snapshot.clusters} == {"PassthroughCluster", "inbound|8080||"}
+    assert {each.name for each in snapshot.clusters} == {
+        "InboundPassthroughCluster",
+        "PassthroughCluster",
+        "inbound|8080||",
+    }
+    # Captured on the way to another port, a connection is none of the application's.
+    inbound = snapshot.listeners[0]
+    for port, cluster in ((8080, "inbound|8080||"), (9999, "InboundPassthroughCluster")):
+        chain = select_chain(inbound, ConnectionFacts(destination_port=port))
+        assert chain is not None
+        assert chain.tcp is not None
+        assert chain.tcp.clusters == ((cluster, 1),)
     assert snapshot.endpoints[0].endpoints[0].port == 8080
 
 

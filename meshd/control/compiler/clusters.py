@@ -22,6 +22,7 @@ from meshd.api.networking.destination_rule import (
 )
 from meshd.control.compiler import names
 from meshd.control.compiler.mtls import Peers, Reader, upstream_tls
+from meshd.control.hosts import is_ip
 from meshd.control.owned import Owned
 from meshd.control.services import Port, Service, Source
 from meshd.snapshot.cluster import Balancing, Cluster, ConnectionLimits, Discovery
@@ -166,6 +167,8 @@ class _Maker:
             service_name=service.name,
             service_namespace=service.namespace,
             port=port.number,
+            addresses=() if subset else tuple(each for each in service.addresses if is_ip(each)),
+            headless=service.headless and not subset,
             subset=subset,
             balancing=BALANCING.get(simple, Balancing.LEAST_REQUEST) if simple else Balancing.LEAST_REQUEST,
             http2=port.protocol.http2 or self._upgraded(port, pool),
