@@ -84,6 +84,8 @@ class Threads(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+# Its own asks a name server who it is, and there is none yet.
+http.server.HTTPServer.server_bind = socketserver.TCPServer.server_bind
 servers = [http.server.ThreadingHTTPServer(("{servers}", 9081), Pages), http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Pages)]
 servers += [socketserver.ThreadingUDPServer(("{servers}", 53), Names)]
 servers += [Threads((host, port), First) for host, port in (("{servers}", 7001), ("{servers}", 7002), ("{servers}", 9999), ("127.0.0.1", 9091))]
