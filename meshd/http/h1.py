@@ -12,11 +12,8 @@ import trio
 
 from meshd.errors import ConnectionLost
 from meshd.http import grammar
-from meshd.http.framing import (
-    LENGTH,
-    NO_BODY,
-)
-from meshd.http.h1_body import NO_BODY_HERE, Input, WholeBody
+from meshd.http.framing import LENGTH, NO_BODY
+from meshd.http.h1_body import Input, whole_body
 from meshd.http.h1_client_stream import H1ClientStream, check_start, render_request, render_start, terminated
 from meshd.http.head import RequestHead, ResponseHead
 from meshd.http.last_head import LastHead
@@ -136,7 +133,11 @@ class H1ClientConnection:
         elif received:
             source.buffer = received
         stream = self.adopt(head)
-        return (stream.begin(*read) if read is not None else await stream.receive_head()), b"", stream
+        return (
+            (stream.begin(read[0], read[1], keep_alive=read[2]) if read is not None else await stream.receive_head()),
+            b"",
+            stream,
+        )
 
     def adopt(self, head: RequestHead, answer: tuple[ResponseHead, bytes] | None = None) -> H1ClientStream:
         """The exchange that ``fetch`` has begun, as a stream; ``answer`` when it has returned all of it."""
@@ -145,8 +146,8 @@ class H1ClientConnection:
             stream = self._stream = H1ClientStream(self, self._input, self._limits)
             stream.follow(head)
         if answer is not None:
-            stream.body = WholeBody(answer[1]) if answer[1] else NO_BODY_HERE
-            stream.begin_answered()
+            stream.begin(answer[0], NO_BODY, keep_alive=True)
+            stream.body = whole_body(answer[1])
         return stream
 
     def read_ordinary(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool] | None:

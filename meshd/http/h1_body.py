@@ -266,3 +266,8 @@ class NoBody:
 
 
 NO_BODY_HERE = NoBody()
+
+
+def whole_body(data: bytes) -> WholeBody | NoBody:
+    """A body of these bytes and no trailers, all of it here."""
+    return WholeBody(data) if data else NO_BODY_HERE

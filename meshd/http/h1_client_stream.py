@@ -175,10 +175,10 @@ class H1ClientStream:
             if status == 101 or (request.method == b"CONNECT" and 200 <= status < 300):
                 return self._begin_tunnel(request, head)
             if status >= 200:
-                return self.begin(*read)
+                return self.begin(head, read[1], keep_alive=read[2])
         raise ProtocolError("informational responses without end", status=502, detail="http1.codec_error")
 
-    def begin(self, head: ResponseHead, framing: int, keep_alive: bool) -> ResponseHead:  # noqa: FBT001
+    def begin(self, head: ResponseHead, framing: int, *, keep_alive: bool) -> ResponseHead:
         """The final response head has come; its body is what follows."""
         self._keep_alive = keep_alive
         self._responded = True
@@ -191,11 +191,6 @@ class H1ClientStream:
         self._request = head
         self._request_ended = True
         self.request_bytes_sent = True
-
-    def begin_answered(self) -> None:
-        """Go on after ``fetch`` has received a response that leaves the connection usable."""
-        self._keep_alive = True
-        self._responded = True
 
     async def _read_slowly(self, data: bytes, request: RequestHead) -> tuple[ResponseHead, int, bool]:
         """The head that begins with ``data``, whatever it is like."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from meshd.http.h1_body import NO_BODY_HERE, WholeBody
 from meshd.http.head import RequestHead, ResponseHead
+from meshd.http.stream import Body
 from meshd.policy.exchange import Response
 from meshd.proxy import peer_metadata
 from meshd.proxy.exchange import ProxyExchange
@@ -94,23 +94,14 @@ async def _wait_in_line(exchange: ProxyExchange, upstream: Upstream, host: Host)
     return await upstream.lease(host, waiter)
 
 
-def answered(exchange: ProxyExchange, head: ResponseHead) -> Response:
+def answered(exchange: ProxyExchange, head: ResponseHead, body: Body) -> Response:
     """The response that a head begins."""
     exchange.detail = "via_upstream"
-    assert exchange.lease is not None
     if (head.status >= 400 or exchange.grpc) and exchange.connection.direction is Direction.GATEWAY:
         _keep_for_the_mesh(head)
     if head.status == 101 or (exchange.request.method == b"CONNECT" and 200 <= head.status < 300):
         exchange.tunnel = True
-    return Response(head, exchange.lease.stream.body)
-
-
-def answered_whole(exchange: ProxyExchange, head: ResponseHead, data: bytes) -> Response:
-    """The response that is here already, head and body."""
-    exchange.detail = "via_upstream"
-    if (head.status >= 400 or exchange.grpc) and exchange.connection.direction is Direction.GATEWAY:
-        _keep_for_the_mesh(head)
-    return Response(head, WholeBody(data) if data else NO_BODY_HERE)
+    return Response(head, body)
 
 
 def _keep_for_the_mesh(head: ResponseHead) -> None:

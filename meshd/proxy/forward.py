@@ -18,9 +18,10 @@ import attrs
 
 from meshd.errors import MeshdError
 from meshd.http.h1 import H1ClientConnection
+from meshd.http.h1_body import whole_body
 from meshd.http.head import ResponseHead
 from meshd.policy.exchange import Exchange, Next, Response
-from meshd.proxy.attempt import answered, answered_whole, attempt, begin_try, end_try, is_whole
+from meshd.proxy.attempt import answered, attempt, begin_try, end_try, is_whole
 from meshd.proxy.exchange import ProxyExchange
 from meshd.proxy.local import local_response
 from meshd.proxy.reply import missing_cluster
@@ -46,6 +47,11 @@ class RoutePlan:
     @limited.default
     def _limited(self) -> bool:
         return bool(self.timeout) or (self.retry is not None and bool(self.retry.per_try_timeout))
+
+    def is_final(self, exchange: Exchange, status: int) -> bool:
+        """Whether a response with this status is passed on without asking whether it calls for another try."""
+        retry = self.retry
+        return retry is None or not (exchange.grpc or retry.wants_status(status))
 
 
 def forward(exchange: Exchange) -> Awaitable[Response]:
@@ -83,7 +89,6 @@ async def _edited(exchange: ProxyExchange, target: Target, coming: Awaitable[Res
 async def _forward_plainly(exchange: ProxyExchange, upstream: Upstream, plan: RoutePlan) -> Response:
     """The plain path: one try, and nothing to keep account of unless it does not go well."""
     exchange.attempts = 1
-    retry = plan.retry
     outcome: ResponseHead | Exception
     try:
         host = upstream.only or upstream.pick()
@@ -106,18 +111,17 @@ async def _forward_plainly(exchange: ProxyExchange, upstream: Upstream, plan: Ro
                 exchange.lease = Lease(upstream, host, pooled, rest)
                 raise
             end_try(exchange, host, answer, began)
-            if stream is None and (retry is None or not (exchange.grpc or retry.wants_status(answer.status))):
+            if stream is None and plan.is_final(exchange, answer.status):
                 exchange.current = None
                 client.release(clean=True)
                 upstream.returned(host, pooled)
-                return answered_whole(exchange, answer, data)
+                return answered(exchange, answer, whole_body(data))
             outcome = answer
             exchange.current = rest = stream or client.adopt(head, (answer, data))
             exchange.lease = Lease(upstream, host, pooled, rest)
     except (MeshdError, OSError) as error:
         outcome = error
-    if isinstance(outcome, ResponseHead) and (
-        retry is None or not (exchange.grpc or retry.wants_status(outcome.status))
-    ):
-        return answered(exchange, outcome)
+    if isinstance(outcome, ResponseHead) and plan.is_final(exchange, outcome.status):
+        assert exchange.lease is not None
+        return answered(exchange, outcome, exchange.lease.stream.body)
     return await in_tries(Tries(exchange, upstream, plan), outcome)

@@ -133,7 +133,8 @@ class Tries:
             if isinstance(outcome, ResponseHead):
                 if not self._again_instead_of(outcome):
                     self.exchange.flags.extend(self.flags)
-                    return answered(self.exchange, outcome)
+                    assert self.exchange.lease is not None
+                    return answered(self.exchange, outcome, self.exchange.lease.stream.body)
             else:
                 failure = self._judge(outcome)
                 if not self._again_after(failure):

@@ -8,12 +8,12 @@ import trio
 import trio.testing
 
 from meshd.errors import ConnectionLost, Denied
+from meshd.http.h1_body import NO_BODY_HERE
 from meshd.http.head import RequestHead, ResponseHead
 from meshd.net.address import Address
 from meshd.policy.exchange import ConnectionInfo, Reply, Response
 from meshd.proxy.chain import compile_chain
 from meshd.proxy.exchange import ProxyExchange
-from meshd.proxy.local import BytesBody
 from meshd.proxy.reply import ClientGone
 from meshd.snapshot.common import Direction, Percent
 from meshd.snapshot.policy import Fault, FaultAbort, FaultDelay
@@ -75,7 +75,7 @@ class Wait:
 def last(log: list[str], status: int = 200):
     async def finish(exchange):
         log.append("last")
-        return Response(ResponseHead(status), BytesBody())
+        return Response(ResponseHead(status), NO_BODY_HERE)
 
     return finish
 

@@ -255,11 +255,7 @@ class Upstream:
         elif host.retired or not client.is_available() or (self._wears and self._worn(pooled)):
             self._drop(host, pooled)
         else:
-            # ``_rest``, written out.
-            client.connection.on_hangup = pooled.hangup_hook
-            host.pool.idle.append(pooled)
-            if self._sweep is None:
-                self._sweep_later()
+            self._rest(host, pooled)
         if host.pool.waiters:
             self._serve(host)
 
