@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from reference_page import write_or_check
 
 from meshd.control.analysis.advice import ADVICE
 from meshd.control.analysis.catalog import ANALYSES, ON_REQUEST
@@ -89,18 +90,5 @@ def _found_by(code: str) -> list[str]:
     ]
 
 
-def main() -> int:
-    """Write or compare; the exit code."""
-    check, target = "--check" in sys.argv, Path(sys.argv[-1])
-    text = page()
-    if not check:
-        target.write_text(text, encoding="utf-8")
-        return 0
-    if target.exists() and target.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{target} is not current: run `make docs-reference`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(page()))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
+from reference_page import write_or_check
 
 from meshd.cli.main import app
 
@@ -74,19 +74,5 @@ def shown_default(option: Any) -> str:
     return str(option.default) if option.default not in (None, "", False, ()) and not option.required else ""
 
 
-def main() -> int:
-    """Write or check the page."""
-    *flags, target = sys.argv[1:]
-    path, text = Path(target), page()
-    if "--check" not in flags:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return 0
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{path} is not current: run `make docs-reference`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(page()))

@@ -11,10 +11,10 @@ import sys
 import types
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import attrs
+from reference_page import write_or_check
 
 from meshd.api import common
 from meshd.api.durations import format_duration
@@ -223,19 +223,5 @@ def page() -> str:
     return text + "".join(section(each, has_effect=effect) for each, effect in of_the_mesh.items())
 
 
-def main() -> int:
-    """Write or check the page."""
-    *flags, target = sys.argv[1:]
-    path, text = Path(target), page()
-    if "--check" not in flags:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return 0
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{path} is not current: run `make docs-reference`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(page()))

@@ -10,10 +10,10 @@ import ast
 import inspect
 import sys
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import attrs
+from reference_page import write_or_check
 
 from meshd.http.limits import HttpLimits
 from meshd.modes.limits import GATEWAY, OWN_FLAG, SIDECAR, Limits
@@ -98,18 +98,5 @@ def page() -> str:
     return HEAD + table("Connections and the process", ProxyLimits) + table("HTTP", HttpLimits)
 
 
-def main() -> int:
-    """Write or check the page."""
-    *flags, target = sys.argv[1:]
-    path, text = Path(target), page()
-    if "--check" not in flags:
-        path.write_text(text, encoding="utf-8")
-        return 0
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{path} is not current: run `make docs-reference`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(page()))
