@@ -81,3 +81,29 @@ def finished(home: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and output of a program that ends by itself."""
     with running(home, *arguments) as program:
         return program.wait(), program.text
+
+
+def answering(port: int) -> str:
+    """A gateway's whole configuration: whatever comes in at ``port`` is answered with TEXT."""
+    return ANSWERING.replace("PORT", str(port))
+
+
+ANSWERING = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: PORT, name: http, protocol: HTTP}
+    hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: answer}
+spec:
+  hosts: ["*"]
+  gateways: [door]
+  http:
+  - directResponse: {status: 200, body: {string: "TEXT"}}
+"""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import finished, running
+from tests.programs import answering, finished, running
 
 QUIET = ("--admin", "off", "--health", "off", "--stats", "off")
 PLAIN = ("sidecar", "--upstream", ":1", "--inbound", "127.0.0.1:0", "--outbound", "127.0.0.1:0")
@@ -22,25 +22,7 @@ HEAVY = {"yaml", "cryptography", "pydantic", "rich", "httpx2", "opentelemetry", 
 MOST_MEMORY = 45 * 1024
 """KiB."""
 
-INGRESS = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: door}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 8080, name: http, protocol: HTTP}
-    hosts: ["*"]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: answer}
-spec:
-  hosts: ["*"]
-  gateways: [door]
-  http:
-  - directResponse: {status: 200, body: {string: "TEXT"}}
-"""
+INGRESS = answering(8080)
 
 
 @pytest.fixture

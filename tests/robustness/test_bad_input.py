@@ -23,29 +23,11 @@ from pathlib import Path
 import pytest
 
 from tests.certs.pki import make_ca
-from tests.programs import PATIENCE, Program, environment, finished, running
+from tests.programs import PATIENCE, Program, answering, environment, finished, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-GOOD = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: door}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: ["*"]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: answer}
-spec:
-  hosts: ["*"]
-  gateways: [door]
-  http:
-  - directResponse: {status: 200, body: {string: "TEXT"}}
-"""
+GOOD = answering(80)
 OTHER = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
