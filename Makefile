@@ -56,16 +56,16 @@ binary: $(VENV)/.dev ## dist/meshd, one file that needs only Python
 	@ls -lh dist/meshd
 
 docs-reference: $(VENV)/.dev ## write the generated pages of docs/reference
-	$(BIN)/python tools/cli_reference.py docs/reference/cli.md
-	$(BIN)/python tools/fields_reference.py docs/reference/fields.md
-	$(BIN)/python tools/analysis_reference.py docs/reference/analysis.md
-	$(BIN)/python tools/limits_reference.py docs/reference/limits.md
+	$(BIN)/python -m tools.cli_reference docs/reference/cli.md
+	$(BIN)/python -m tools.fields_reference docs/reference/fields.md
+	$(BIN)/python -m tools.analysis_reference docs/reference/analysis.md
+	$(BIN)/python -m tools.limits_reference docs/reference/limits.md
 
 docs-check: $(VENV)/.dev ## are the generated pages current?
-	$(BIN)/python tools/cli_reference.py --check docs/reference/cli.md
-	$(BIN)/python tools/fields_reference.py --check docs/reference/fields.md
-	$(BIN)/python tools/analysis_reference.py --check docs/reference/analysis.md
-	$(BIN)/python tools/limits_reference.py --check docs/reference/limits.md
+	$(BIN)/python -m tools.cli_reference --check docs/reference/cli.md
+	$(BIN)/python -m tools.fields_reference --check docs/reference/fields.md
+	$(BIN)/python -m tools.analysis_reference --check docs/reference/analysis.md
+	$(BIN)/python -m tools.limits_reference --check docs/reference/limits.md
 
 lock: ## bring uv.lock and constraints.txt up to date (needs uv)
 	uv lock

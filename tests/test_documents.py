@@ -31,7 +31,7 @@ def test_what_pages_name_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("name", ["analysis", "cli", "fields", "limits"])
 def test_generated_references_are_current(name: str) -> None:
-    tool, target = ROOT / "tools" / f"{name}_reference.py", ROOT / "docs" / "reference" / f"{name}.md"
-    command = [sys.executable, str(tool), "--check", str(target)]
+    target = ROOT / "docs" / "reference" / f"{name}.md"
+    command = [sys.executable, "-m", f"tools.{name}_reference", "--check", str(target)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr

@@ -1,7 +1,7 @@
 """Write the reference of what an analysis can find from the tables it is made of.
 
-python tools/analysis_reference.py docs/reference/analysis.md          write it
-python tools/analysis_reference.py --check docs/reference/analysis.md  exit 1 when it is not current
+python -m tools.analysis_reference docs/reference/analysis.md          write it
+python -m tools.analysis_reference --check docs/reference/analysis.md  exit 1 when it is not current
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from reference_page import write_or_check
-
 from meshd.control.analysis.advice import ADVICE
 from meshd.control.analysis.catalog import ANALYSES, ON_REQUEST
 from meshd.control.analysis.codes import CODES, Code
+from tools.reference_page import write_or_check
 
 HEAD = """# What an analysis finds
 

@@ -1,7 +1,7 @@
 """Write the reference of the command line from the command line itself.
 
-python tools/cli_reference.py docs/reference/cli.md          write it
-python tools/cli_reference.py --check docs/reference/cli.md  exit 1 when it is not current
+python -m tools.cli_reference docs/reference/cli.md          write it
+python -m tools.cli_reference --check docs/reference/cli.md  exit 1 when it is not current
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from reference_page import write_or_check
 
 from meshd.cli.main import app
+from tools.reference_page import write_or_check
 
 HEAD = """# Command line
 

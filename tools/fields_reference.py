@@ -1,7 +1,7 @@
 """Write the reference of kinds and fields from the classes that read them.
 
-python tools/fields_reference.py docs/reference/fields.md          write it
-python tools/fields_reference.py --check docs/reference/fields.md  exit 1 when it is not current
+python -m tools.fields_reference docs/reference/fields.md          write it
+python -m tools.fields_reference --check docs/reference/fields.md  exit 1 when it is not current
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import attrs
-from reference_page import write_or_check
 
 from meshd.api import common
 from meshd.api.durations import format_duration
 from meshd.api.kinds import FOREIGN_KINDS, GATEWAY_API, KINDS, Kind
 from meshd.api.mesh.config import MeshConfig
 from meshd.api.mesh.networks import MeshNetworks
+from tools.reference_page import write_or_check
 
 HEAD = """# Kinds and fields
 

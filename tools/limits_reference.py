@@ -1,7 +1,7 @@
 """Writes docs/reference/limits.md from the classes that hold the limits.
 
-python tools/limits_reference.py docs/reference/limits.md          write it
-python tools/limits_reference.py --check docs/reference/limits.md  exit 1 when it is not current
+python -m tools.limits_reference docs/reference/limits.md          write it
+python -m tools.limits_reference --check docs/reference/limits.md  exit 1 when it is not current
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import textwrap
 from typing import Any
 
 import attrs
-from reference_page import write_or_check
 
 from meshd.http.limits import HttpLimits
 from meshd.modes.limits import GATEWAY, OWN_FLAG, SIDECAR, Limits
 from meshd.proxy.limits import ProxyLimits
+from tools.reference_page import write_or_check
 
 HEAD = """# Limits
 

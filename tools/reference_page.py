@@ -1,7 +1,7 @@
 """What the generators of docs/reference share: write a page, or say whether it is current.
 
-python tools/NAME_reference.py PAGE          write it
-python tools/NAME_reference.py --check PAGE  exit 1 when it is not current
+python -m tools.NAME_reference PAGE          write it
+python -m tools.NAME_reference --check PAGE  exit 1 when it is not current
 """
 
 from __future__ import annotations
